@@ -1,0 +1,1 @@
+//! Conservation: reconciles independent lists of runs, files and objects.

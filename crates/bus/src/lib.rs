@@ -1,0 +1,1 @@
+//! Kafka: watermark, consumer, producer, outbox relay, dead letters.

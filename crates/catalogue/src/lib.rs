@@ -1,0 +1,1 @@
+//! MariaDB: migrations, typed queries, state machines, work, outbox.

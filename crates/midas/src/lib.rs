@@ -1,0 +1,1 @@
+//! MIDAS run files: streaming reader and writer.

@@ -1,0 +1,1 @@
+//! Process life: configuration, telemetry, health, signals, drain, retry.

@@ -1,0 +1,1 @@
+//! Simulated detectors that know the truth.

@@ -1,0 +1,1 @@
+//! Private Kafka, MariaDB and S3 on loopback, in one folder.

@@ -1,0 +1,1 @@
+//! Storage elements behind one trait: S3, POSIX.

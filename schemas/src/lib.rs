@@ -1,0 +1,12 @@
+//! The messages and the words everybody uses.
+//!
+//! One `.avsc` per message lies in `avsc/`; this crate embeds them and gives each a
+//! typed event, one codec, and the rules by which a schema may change. It knows no
+//! broker and no clock.
+
+pub mod words;
+
+pub use words::{
+    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState, RunId, RunNumber,
+    RunState, RunVersion, Severity, Site, WordError,
+};

@@ -1,0 +1,3 @@
+//! The one binary: every service and the command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The ingester: closed run files from the buffer into storage and catalogue.

@@ -1,0 +1,1 @@
+//! Publishes the outbox of the catalogue on the bus, under a lease.
