@@ -40,6 +40,8 @@ impl Tools {
     /// Looks for Kafka's jars and `weed` in `cache`, for Java in `JAVA_HOME` and on the
     /// `PATH`, for MariaDB on the `PATH` and in the system's folders.
     pub fn locate(cache: &Path) -> Result<Self, StackError> {
+        // As the class archive knows it: Java compares paths as text.
+        let cache = &fs::canonicalize(cache).unwrap_or_else(|_| cache.to_path_buf());
         let kafka_libs = cache.join("kafka/libs");
         if !holds_kafka(&kafka_libs) {
             return Err(StackError::Missing {
