@@ -6,7 +6,7 @@
 //! started a server, and a runtime's threads come and go.)
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,13 +30,12 @@ pub(crate) struct Lifeline {
 }
 
 impl Lifeline {
-    /// Starts to watch over servers marked with `mark`, and over the folder that is to go
-    /// with them, if any.
-    pub(crate) fn tie(mark: &str, ephemeral: Option<&Path>) -> Result<Self, StackError> {
+    /// Starts to watch over servers marked with `mark`, and over what is to go with them.
+    pub(crate) fn tie(mark: &str, goes_with_them: &[PathBuf]) -> Result<Self, StackError> {
         let mut shell = Command::new(SHELL)
             .args(["-c", SCRIPT, "aquifer-lifeline"])
             .arg(format!("{MARK}={mark}"))
-            .arg(ephemeral.unwrap_or(Path::new("")))
+            .args(goes_with_them)
             .current_dir("/")
             // Ctrl-C on the terminal goes to the whole foreground group: not to this one.
             .process_group(0)

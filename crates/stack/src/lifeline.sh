@@ -2,12 +2,15 @@
 #
 # That process holds the other end of standard input and writes nothing on it: `read`
 # returns when it ends. Servers carry the mark "$1" in their environment.
-# $2 is a folder to remove in the end, or empty.
+# What follows is removed in the end.
 trap '' HUP INT QUIT TERM
 read -r _
 
+mark=$1
+shift
+
 servers() {
-    grep -lszxF -e "$1" /proc/[0-9]*/environ
+    grep -lszxF -e "$mark" /proc/[0-9]*/environ
 }
 
 # Tenths of a second. A server may have been forked and not yet show its mark, so that
@@ -15,7 +18,7 @@ servers() {
 tenths=0
 none=0
 while [ "$none" -lt 5 ]; do
-    found=$(servers "$1")
+    found=$(servers)
     if [ -z "$found" ]; then
         none=$((none + 1))
     else
@@ -33,4 +36,4 @@ while [ "$none" -lt 5 ]; do
     tenths=$((tenths + 1))
 done
 
-if [ -n "$2" ]; then rm -rf -- "$2"; fi
+rm -rf -- "$@"

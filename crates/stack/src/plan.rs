@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -197,6 +198,16 @@ impl Plan {
     pub(crate) fn sweep(&self) {
         seaweedfs::remove_sockets(&self.ports);
         self.folder.remove_outside_sockets();
+    }
+
+    /// All paths of the stack, in its folder and outside.
+    pub(crate) fn everything(&self) -> Vec<PathBuf> {
+        let folders = [self.folder.root(), self.folder.sockets()];
+        folders
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(seaweedfs::sockets(&self.ports))
+            .collect()
     }
 }
 

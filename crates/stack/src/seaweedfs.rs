@@ -35,7 +35,7 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
         .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
         .arg(format!("-s3.config={}", config.display()))
         .arg(format!("-bucket={}", s3.bucket))
-        // Its default follows the size of the disk, up to 30 GB preallocated by index.
+        // Its default follows the size of the disk: here a volume is the same everywhere.
         .arg("-master.volumeSizeLimitMB=1024")
         .args(["-master.telemetry=false", "-admin.ui=false"])
         .args(["-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
@@ -58,12 +58,16 @@ pub(crate) async fn look(plan: &Plan) -> Result<(), String> {
     wire::http(plan.ports.filer(), &bucket, 200, "").await
 }
 
-/// Removes the sockets that it puts into `/tmp` wherever it is told to live.
+/// The sockets that it puts into `/tmp` wherever it is told to live.
+pub(crate) fn sockets(ports: &Ports) -> impl Iterator<Item = PathBuf> {
+    let socket = |(part, _, grpc)| format!("/tmp/seaweedfs-{part}-grpc-{grpc}.sock").into();
+    ports.weed().into_iter().map(socket)
+}
+
+/// Removes its sockets in `/tmp`.
 pub(crate) fn remove_sockets(ports: &Ports) {
-    for (part, _, grpc) in ports.weed() {
+    for socket in sockets(ports) {
         // Most are removed by the server itself; one left behind does no harm.
-        let _ = fs::remove_file(PathBuf::from(format!(
-            "/tmp/seaweedfs-{part}-grpc-{grpc}.sock"
-        )));
+        let _ = fs::remove_file(socket);
     }
 }

@@ -49,10 +49,12 @@ impl Stack {
         }
         let record = Record::read(folder.root())?;
         let plan = Plan::new(options, folder, record.as_ref())?;
-        let goes_with_us = plan.options.ephemeral.then(|| plan.folder.root());
+        // A stack that may start again cleans up then: the next one must not lose sockets
+        // to a lifeline that is late.
+        let leave_nothing = plan.options.ephemeral.then(|| plan.everything());
         let mut stack = Self {
             children: BTreeMap::new(),
-            lifeline: Lifeline::tie(&plan.mark, goes_with_us)?,
+            lifeline: Lifeline::tie(&plan.mark, &leave_nothing.unwrap_or_default())?,
             plan,
         };
 

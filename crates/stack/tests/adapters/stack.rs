@@ -265,9 +265,16 @@ fn a_stack_dropped_without_a_stop_ends_too_and_an_ephemeral_one_leaves_nothing()
         let mut options = options(&root);
         options.ephemeral = true;
         let own = Stack::start(options.clone(), &mut |_| {}).await.unwrap();
+        let s3 = own.endpoints().s3.endpoint.rsplit_once(':').unwrap().1;
+        let s3_socket = format!(
+            "/tmp/seaweedfs-s3-grpc-{}.sock",
+            s3.parse::<u16>().unwrap() + 5
+        );
+        assert!(Path::new(&s3_socket).try_exists().unwrap());
         drop(own);
-        until("servers and folder are gone", DEATH, || {
-            !root.try_exists().unwrap() && processes_of(&root).is_empty()
+        until("servers, folder and sockets are gone", DEATH, || {
+            let left = [&root, Path::new(&s3_socket)].map(|path| path.try_exists().unwrap());
+            left == [false; 2] && processes_of(&root).is_empty()
         })
         .await;
 
