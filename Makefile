@@ -1,0 +1,50 @@
+# The front door: `make help` lists what there is.
+
+CARGO ?= cargo
+# Programs that `make setup` installs, and data of `make up`, live in .aquifer/.
+export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install MariaDB, Kafka and SeaweedFS; does nothing where they are
+	@tools/setup
+
+setup-check:
+	@tools/setup --check-tools
+
+demo: setup ## a simulated detector through the whole chain, on this machine
+	$(CARGO) run -p aquifer -- demo
+
+up: setup ## all services on private servers; Ctrl-C stops them
+	$(CARGO) run -p aquifer -- up
+
+test: setup ## all tests, against the real servers
+	$(CARGO) test --workspace
+
+check: fmt clippy test doc deny ## what must pass before a commit
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps
+
+deny: setup-check
+	$(AQUIFER_CACHE)/cargo-deny/bin/cargo-deny check bans licenses sources
+
+advisories: setup-check ## known vulnerabilities; needs github.com
+	$(AQUIFER_CACHE)/cargo-deny/bin/cargo-deny check advisories
+
+bench: ## benchmarks, at release speed
+	$(CARGO) bench --workspace --profile bench-run
+
+clean-stack: ## stop what `make up` and `make demo` left, and remove its data
+	@tools/end-stacks .aquifer
+	@find .aquifer -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +

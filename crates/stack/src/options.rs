@@ -1,0 +1,38 @@
+//! What can be chosen about a stack.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Tools;
+
+/// Where a stack lives and how it is tuned.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    /// The stack's folder: data, logs, sockets and `stack.json`. Made if missing.
+    pub root: PathBuf,
+    /// The programs of the servers.
+    pub tools: Tools,
+    /// `true`: MariaDB forces each commit to the disk, as in production. `false`: it
+    /// leaves that to the kernel, which survives a killed server but not a power cut.
+    pub mariadb_durable: bool,
+    /// Kafka's Java heap in MiB.
+    pub kafka_heap_mib: u32,
+    /// How long one server may take until it is healthy.
+    pub start_deadline: Duration,
+    /// `true`: the folder must be new, and is removed with the servers.
+    pub ephemeral: bool,
+}
+
+impl StackOptions {
+    /// A durable stack in `root` that stays on the disk.
+    pub fn new(root: impl Into<PathBuf>, tools: Tools) -> Self {
+        Self {
+            root: root.into(),
+            tools,
+            mariadb_durable: true,
+            kafka_heap_mib: 512,
+            start_deadline: Duration::from_mins(1),
+            ephemeral: false,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! SeaweedFS: master, volume server, filer and S3 gateway in one process, `weed mini`.
+//!
+//! It is told every port that it opens, because those that it chooses itself are the same
+//! for every instance on a machine; and not to report statistics to its makers.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::plan::Plan;
+use crate::ports::Ports;
+use crate::{Server, StackError, wire};
+
+/// The command that runs the server.
+pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
+    let s3 = &plan.endpoints.s3;
+    let identities = serde_json::json!({
+        "identities": [{
+            "name": "aquifer",
+            "credentials": [{ "accessKey": s3.access_key, "secretKey": s3.secret_key }],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }]
+    });
+    let config = plan
+        .folder
+        .write_etc("seaweedfs-s3.json", &identities.to_string())?;
+    // Left over from a server that was killed on these ports.
+    remove_sockets(&plan.ports);
+
+    let data = plan.folder.data(Server::SeaweedFs);
+    let mut command = plan.command(&plan.options.tools.weed);
+    command
+        .args(["-logtostderr=true", "mini"])
+        .arg(format!("-dir={}", data.display()))
+        .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+        .arg(format!("-s3.config={}", config.display()))
+        .arg(format!("-bucket={}", s3.bucket))
+        // Its default follows the size of the disk: here a volume is the same everywhere.
+        .arg("-master.volumeSizeLimitMB=1024")
+        .args(["-master.telemetry=false", "-admin.ui=false"])
+        .args(["-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+    for (part, http, grpc) in plan.ports.weed() {
+        command
+            .arg(format!("-{part}.port={http}"))
+            .arg(format!("-{part}.port.grpc={grpc}"));
+    }
+    for part in ["s3", "filer"] {
+        let socket = plan.folder.sockets().join(format!("{part}.sock"));
+        command.arg(format!("-{part}.localSocket={}", socket.display()));
+    }
+    Ok(command)
+}
+
+/// Whether S3 answers as S3 does to a stranger, and the bucket has been made.
+pub(crate) async fn look(plan: &Plan) -> Result<(), String> {
+    wire::http(plan.ports.s3(), "/", 403, "<Code>AccessDenied</Code>").await?;
+    let bucket = format!("/buckets/{}/", plan.endpoints.s3.bucket);
+    wire::http(plan.ports.filer(), &bucket, 200, "").await
+}
+
+/// The sockets that it puts into `/tmp` wherever it is told to live.
+pub(crate) fn sockets(ports: &Ports) -> impl Iterator<Item = PathBuf> {
+    let socket = |(part, _, grpc)| format!("/tmp/seaweedfs-{part}-grpc-{grpc}.sock").into();
+    ports.weed().into_iter().map(socket)
+}
+
+/// Removes its sockets in `/tmp`.
+pub(crate) fn remove_sockets(ports: &Ports) {
+    for socket in sockets(ports) {
+        // Most are removed by the server itself; one left behind does no harm.
+        let _ = fs::remove_file(socket);
+    }
+}
