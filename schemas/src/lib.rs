@@ -4,8 +4,19 @@
 //! typed event, one codec, and the rules by which a schema may change. It knows no
 //! broker and no clock.
 
+pub mod codec;
+pub mod events;
+mod foreign;
+mod message;
+mod wire;
 pub mod words;
 
+pub use codec::{CodecError, Decoder, encode};
+pub use events::{
+    AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, FileStored, RunClosed, RunOpened,
+    RunStored, StoredFile, schemas,
+};
+pub use message::{EVENT_NAMESPACE, Message, MessageSchema, event_id};
 pub use words::{
     ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState, RunId, RunNumber,
     RunState, RunVersion, Severity, Site, WordError,

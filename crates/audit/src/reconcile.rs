@@ -1,0 +1,339 @@
+//! The reconciliation of one run number.
+
+use std::collections::{HashMap, HashSet};
+
+use aquifer_schemas::{FileState, RunNumber, RunState, Site};
+
+use crate::evidence::{
+    BufferFile, CatalogueFile, CatalogueRun, DaqFile, Deadlines, NumberEvidence, Object,
+};
+use crate::finding::{Finding, FindingKind, Tally};
+
+/// Says what does not add up for run `number` at `site`, and counts what does.
+pub fn reconcile(
+    site: &Site,
+    number: RunNumber,
+    evidence: &NumberEvidence,
+    deadlines: &Deadlines,
+) -> (Tally, Vec<Finding>) {
+    let mut audit = Audit {
+        site,
+        number,
+        evidence,
+        deadlines,
+        tally: Tally {
+            runs: 1,
+            ..Tally::default()
+        },
+        findings: Vec::new(),
+    };
+    audit.daq_list();
+    audit.buffer();
+    audit.catalogue();
+    audit.objects();
+    (audit.tally, audit.findings)
+}
+
+struct Audit<'a> {
+    site: &'a Site,
+    number: RunNumber,
+    evidence: &'a NumberEvidence,
+    deadlines: &'a Deadlines,
+    tally: Tally,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Audit<'a> {
+    fn find(&mut self, kind: FindingKind, subject: impl Into<String>, detail: impl Into<String>) {
+        self.findings.push(Finding {
+            kind,
+            site: self.site.clone(),
+            run: self.number,
+            subject: subject.into(),
+            detail: detail.into(),
+        });
+    }
+
+    /// Catalogue rows of a file name, newest version first.
+    fn rows(&self, name: &str) -> Vec<&'a CatalogueFile> {
+        let mut versions: Vec<&CatalogueRun> = self.evidence.catalogue.iter().collect();
+        versions.sort_by_key(|run| std::cmp::Reverse(run.version));
+        versions
+            .into_iter()
+            .flat_map(|run| &run.files)
+            .filter(|file| file.name.as_str() == name)
+            .collect()
+    }
+
+    fn daq_list(&mut self) {
+        let evidence = self.evidence;
+        for run in &evidence.daq {
+            let ended = run.ended_at.unwrap_or(run.started_at);
+            if self.evidence.catalogue.is_empty() && self.evidence.buffer.is_empty() {
+                if self.deadlines.overdue(ended) {
+                    self.find(
+                        FindingKind::DaqRunUnknown,
+                        format!("run {}", self.number),
+                        "the DAQ lists it; neither the buffer nor the catalogue has it",
+                    );
+                } else {
+                    self.tally.in_progress += 1;
+                }
+                continue;
+            }
+            for file in &run.files {
+                let in_buffer = |found: &BufferFile| found.name == file.name;
+                match self.rows(file.name.as_str()).as_slice() {
+                    // In the buffer it is judged there; elsewhere it is lost.
+                    [] if self.evidence.buffer.iter().any(in_buffer) => {}
+                    [] if self.deadlines.overdue(ended) => self.find(
+                        FindingKind::DaqFileUncatalogued,
+                        file.name.as_str(),
+                        "the DAQ lists it; neither the buffer nor the catalogue has it",
+                    ),
+                    [] => self.tally.in_progress += 1,
+                    rows => self.daq_file(file, rows),
+                }
+            }
+        }
+    }
+
+    fn daq_file(&mut self, file: &DaqFile, rows: &[&CatalogueFile]) {
+        let agrees = |row: &&CatalogueFile| {
+            let unsealed = row.size.is_none() || row.crc32c.is_none();
+            let size = file.size.is_none() || row.size == file.size;
+            let crc32c = file.crc32c.is_none() || row.crc32c == file.crc32c;
+            unsealed || is_quarantined(row) || (size && crc32c)
+        };
+        if !rows.iter().any(agrees) {
+            let detail = format!(
+                "the DAQ wrote {} bytes with crc32c {}, the catalogue has {} bytes with crc32c {}",
+                shown(file.size),
+                shown(file.crc32c.as_ref()),
+                shown(rows[0].size),
+                shown(rows[0].crc32c.as_ref()),
+            );
+            self.find(FindingKind::DaqFileDiffers, file.name.as_str(), detail);
+        }
+    }
+
+    fn buffer(&mut self) {
+        let evidence = self.evidence;
+        for file in &evidence.buffer {
+            let rows = self.rows(file.name.as_str());
+            let Some(row) = rows.first() else {
+                if self.deadlines.overdue(file.modified_at) {
+                    self.find(
+                        FindingKind::BufferFileUncatalogued,
+                        file.name.as_str(),
+                        format!(
+                            "{} bytes, unchanged since {}; the catalogue does not have it",
+                            file.size, file.modified_at
+                        ),
+                    );
+                } else {
+                    self.tally.in_progress += 1;
+                }
+                continue;
+            };
+            let differs = row.size.is_some_and(|size| size != file.size);
+            if differs && !is_quarantined(row) && self.deadlines.overdue(file.modified_at) {
+                self.find(
+                    FindingKind::BufferFileDiffers,
+                    file.name.as_str(),
+                    format!(
+                        "the buffer has {} bytes, the catalogue {}",
+                        file.size,
+                        shown(row.size)
+                    ),
+                );
+            }
+        }
+    }
+
+    fn catalogue(&mut self) {
+        let evidence = self.evidence;
+        let in_buffer: HashSet<&str> = evidence
+            .buffer
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
+        let objects: HashMap<&str, &Object> = evidence
+            .objects
+            .iter()
+            .map(|object| (object.key.as_str(), object))
+            .collect();
+        for run in &evidence.catalogue {
+            self.run_row(run, &objects);
+            for file in &run.files {
+                if file.in_buffer && !in_buffer.contains(file.name.as_str()) {
+                    self.find(
+                        FindingKind::BufferFileMissing,
+                        file.name.as_str(),
+                        "the catalogue says that the buffer holds it; it does not",
+                    );
+                }
+                self.file_row(run, file, &objects);
+            }
+        }
+    }
+
+    fn run_row(&mut self, run: &CatalogueRun, objects: &HashMap<&str, &Object>) {
+        let subject = format!("version {}", run.version);
+        if run.file_count != run.files.len() as u64 {
+            self.find(
+                FindingKind::FileRowsMissing,
+                subject.clone(),
+                format!(
+                    "the run's row counts {} files, {} rows exist",
+                    run.file_count,
+                    run.files.len()
+                ),
+            );
+        }
+        match run.state {
+            RunState::Open if !self.deadlines.endless(run.updated_at) => {
+                self.tally.in_progress += 1;
+            }
+            RunState::Closed | RunState::Incomplete if !self.deadlines.overdue(run.updated_at) => {
+                self.tally.in_progress += 1;
+            }
+            RunState::Open | RunState::Closed | RunState::Incomplete => self.find(
+                FindingKind::Overdue,
+                subject,
+                format!("it is {} since {}", run.state, run.updated_at),
+            ),
+            RunState::Quarantined => {}
+            RunState::Stored | RunState::Safe | RunState::BufferFree | RunState::Degraded => {
+                match run.manifest_key.as_deref() {
+                    Some(key) if objects.contains_key(key) => {}
+                    Some(key) => self.find(
+                        FindingKind::ManifestMissing,
+                        key,
+                        "the catalogue names this manifest; the storage does not have it",
+                    ),
+                    None => self.find(
+                        FindingKind::ManifestMissing,
+                        subject,
+                        "the run is stored and has no manifest",
+                    ),
+                }
+            }
+        }
+    }
+
+    fn file_row(
+        &mut self,
+        run: &CatalogueRun,
+        file: &CatalogueFile,
+        objects: &HashMap<&str, &Object>,
+    ) {
+        if is_quarantined(file) {
+            self.tally.quarantined += 1;
+            return;
+        }
+        let Some((key, size, crc64nvme)) = &file.object else {
+            if self.deadlines.overdue(run.updated_at) {
+                self.find(
+                    FindingKind::Overdue,
+                    file.name.as_str(),
+                    format!("it is {} since {}", file.state, run.updated_at),
+                );
+            } else {
+                self.tally.in_progress += 1;
+            }
+            return;
+        };
+        match objects.get(key.as_str()) {
+            None => self.find(
+                FindingKind::ObjectMissing,
+                key,
+                "the catalogue names this object; the storage does not have it",
+            ),
+            Some(object) if object.size != *size => self.find(
+                FindingKind::ObjectDiffers,
+                key,
+                format!("the object has {} bytes, the catalogue {size}", object.size),
+            ),
+            Some(object)
+                if object
+                    .crc64nvme
+                    .as_ref()
+                    .is_some_and(|got| got != crc64nvme) =>
+            {
+                self.find(
+                    FindingKind::ObjectDiffers,
+                    key,
+                    format!(
+                        "the object has crc64nvme {}, the catalogue {crc64nvme}",
+                        shown(object.crc64nvme.as_ref())
+                    ),
+                );
+            }
+            Some(_) => self.tally.stored += 1,
+        }
+    }
+
+    fn objects(&mut self) {
+        let evidence = self.evidence;
+        let claimed: HashSet<&str> = evidence
+            .catalogue
+            .iter()
+            .flat_map(|run| {
+                let files = run.files.iter().filter_map(|file| file.object.as_ref());
+                files
+                    .map(|(key, ..)| key.as_str())
+                    .chain(run.manifest_key.as_deref())
+            })
+            .collect();
+        for object in &evidence.objects {
+            // Earlier manifests of a run stay beside the newest one.
+            let sibling = claimed
+                .iter()
+                .any(|key| is_manifest_beside(key, &object.key));
+            if claimed.contains(object.key.as_str()) || sibling {
+                continue;
+            }
+            if self.deadlines.overdue(object.modified_at) {
+                self.find(
+                    FindingKind::ObjectUncatalogued,
+                    object.key.as_str(),
+                    format!(
+                        "{} bytes, written at {}; no row claims it",
+                        object.size, object.modified_at
+                    ),
+                );
+            } else {
+                self.tally.in_progress += 1;
+            }
+        }
+    }
+}
+
+fn is_quarantined(file: &CatalogueFile) -> bool {
+    matches!(file.state, FileState::Changed | FileState::Vanished)
+}
+
+/// Whether two keys are manifests in one folder.
+fn is_manifest_beside(claimed: &str, key: &str) -> bool {
+    let split = |key: &'_ str| {
+        key.rsplit_once('/')
+            .filter(|(_, name)| {
+                let ordinal = name.strip_prefix("manifest.r");
+                ordinal.is_some_and(|rest| rest.strip_suffix(".json").is_some())
+            })
+            .map(|(folder, _)| folder.len())
+    };
+    match (split(claimed), split(key)) {
+        (Some(a), Some(b)) => claimed[..a] == key[..b],
+        _ => false,
+    }
+}
+
+fn shown<T: std::fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

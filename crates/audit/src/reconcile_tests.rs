@@ -1,0 +1,185 @@
+//! A sound run is accounted for; whatever is taken away from any source is found.
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::*;
+use crate::evidence::DaqRun;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn deadlines(now: i64) -> Deadlines {
+    Deadlines {
+        now: at(now),
+        stored_within: SignedDuration::from_secs(600),
+        run_at_most: SignedDuration::from_secs(86_400),
+    }
+}
+
+/// A run of `files` files that every source agrees on.
+fn sound(files: usize) -> NumberEvidence {
+    let name = |n: usize| format!("run00042sub{n:04}.mid").parse().unwrap();
+    let key = |n: usize| format!("raw/LNGS/00000042/v1/run00042sub{n:04}.mid");
+    let manifest = "raw/LNGS/00000042/v1/manifest.r1.json".to_owned();
+    let mut objects: Vec<Object> = (0..files)
+        .map(|n| Object {
+            key: key(n),
+            size: 100,
+            modified_at: at(1),
+            crc64nvme: Some("ae8b14860a799888".to_owned()),
+        })
+        .collect();
+    objects.push(Object {
+        key: manifest.clone(),
+        size: 10,
+        modified_at: at(1),
+        crc64nvme: None,
+    });
+    NumberEvidence {
+        daq: vec![DaqRun {
+            started_at: at(-100),
+            ended_at: Some(at(0)),
+            files: (0..files)
+                .map(|n| DaqFile {
+                    name: name(n),
+                    size: Some(100),
+                    crc32c: Some("e3069283".to_owned()),
+                })
+                .collect(),
+        }],
+        buffer: (0..files)
+            .map(|n| BufferFile {
+                name: name(n),
+                size: 100,
+                modified_at: at(0),
+            })
+            .collect(),
+        catalogue: vec![CatalogueRun {
+            version: 1,
+            state: RunState::Stored,
+            updated_at: at(1),
+            file_count: files as u64,
+            files: (0..files)
+                .map(|n| CatalogueFile {
+                    name: name(n),
+                    state: FileState::Stored,
+                    size: Some(100),
+                    crc32c: Some("e3069283".to_owned()),
+                    in_buffer: true,
+                    object: Some((key(n), 100, "ae8b14860a799888".to_owned())),
+                })
+                .collect(),
+            manifest_key: Some(manifest),
+        }],
+        objects,
+    }
+}
+
+fn kinds(evidence: &NumberEvidence, now: i64) -> Vec<FindingKind> {
+    let site = "LNGS".parse().unwrap();
+    let (_, findings) = reconcile(&site, 42, evidence, &deadlines(now));
+    findings.into_iter().map(|finding| finding.kind).collect()
+}
+
+#[test]
+fn a_sound_run_is_accounted_for() {
+    let site = "LNGS".parse().unwrap();
+    let (tally, findings) = reconcile(&site, 42, &sound(3), &deadlines(10_000));
+    assert_eq!(findings, []);
+    assert_eq!(tally.stored, 3);
+    assert_eq!(tally.in_progress, 0);
+}
+
+#[test]
+fn a_run_that_left_no_trace_but_the_daqs_list_is_found_after_its_deadline() {
+    let mut evidence = sound(1);
+    evidence.buffer.clear();
+    evidence.catalogue.clear();
+    evidence.objects.clear();
+    assert_eq!(kinds(&evidence, 10), []);
+    assert_eq!(kinds(&evidence, 1_000), [FindingKind::DaqRunUnknown]);
+}
+
+#[test]
+fn other_bytes_than_the_daq_wrote_are_found() {
+    let mut evidence = sound(1);
+    evidence.catalogue[0].files[0].crc32c = Some("00000000".to_owned());
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::DaqFileDiffers]);
+}
+
+#[test]
+fn a_corrupt_object_is_found() {
+    let mut evidence = sound(1);
+    evidence.objects[0].crc64nvme = Some("0000000000000000".to_owned());
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::ObjectDiffers]);
+}
+
+#[test]
+fn a_run_that_is_never_stored_is_overdue() {
+    let mut evidence = sound(1);
+    evidence.objects.clear();
+    let run = &mut evidence.catalogue[0];
+    run.state = RunState::Closed;
+    run.manifest_key = None;
+    run.files[0].state = FileState::Discovered;
+    run.files[0].object = None;
+    assert_eq!(kinds(&evidence, 10), []);
+    assert_eq!(
+        kinds(&evidence, 1_000),
+        [FindingKind::Overdue, FindingKind::Overdue]
+    );
+}
+
+#[test]
+fn a_quarantined_file_is_accounted_for_once() {
+    let mut evidence = sound(1);
+    let run = &mut evidence.catalogue[0];
+    run.state = RunState::Quarantined;
+    run.manifest_key = None;
+    run.files[0].state = FileState::Changed;
+    run.files[0].object = None;
+    evidence.objects.clear();
+    let site = "LNGS".parse().unwrap();
+    let (tally, findings) = reconcile(&site, 42, &evidence, &deadlines(10_000));
+    assert_eq!(findings, []);
+    assert_eq!((tally.quarantined, tally.stored), (1, 0));
+}
+
+#[test]
+fn a_second_run_under_the_number_must_have_its_own_version() {
+    let mut evidence = sound(1);
+    let mut again = evidence.daq[0].clone();
+    again.files[0].crc32c = Some("12345678".to_owned());
+    evidence.daq.push(again);
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::DaqFileDiffers]);
+    let mut second = evidence.catalogue[0].clone();
+    second.version = 2;
+    second.files[0].crc32c = Some("12345678".to_owned());
+    evidence.catalogue.push(second);
+    assert_eq!(kinds(&evidence, 10_000), []);
+}
+
+proptest! {
+    /// Whatever single thing is removed behind the catalogue's back is found, and
+    /// found in the place where it is missing.
+    #[test]
+    fn whatever_is_removed_is_found(files in 1_usize..5, which in 0_usize..5, what in 0_usize..6) {
+        let mut evidence = sound(files);
+        let n = which % files;
+        let expected = match what {
+            0 => { evidence.buffer.remove(n); FindingKind::BufferFileMissing }
+            1 => { evidence.objects.remove(n); FindingKind::ObjectMissing }
+            2 => { evidence.objects.pop(); FindingKind::ManifestMissing }
+            3 => { evidence.catalogue[0].files.remove(n); FindingKind::FileRowsMissing }
+            4 => { evidence.catalogue.clear(); FindingKind::BufferFileUncatalogued }
+            _ => {
+                evidence.catalogue.clear();
+                evidence.buffer.clear();
+                FindingKind::ObjectUncatalogued
+            }
+        };
+        prop_assert!(kinds(&evidence, 10_000).contains(&expected));
+    }
+}

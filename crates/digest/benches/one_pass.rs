@@ -1,0 +1,44 @@
+//! What all three checksums cost together, hot in cache and from memory, beside
+//! each alone.
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+
+use aquifer_digest::{Digests, PIECE};
+
+fn main() {
+    divan::main();
+}
+
+/// One piece that stays in the cache, and a part of an upload that does not.
+const SIZES: [usize; 2] = [PIECE, 16 << 20];
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..size).map(|i| ((i * 31) >> 3) as u8).collect()
+}
+
+#[divan::bench(args = SIZES)]
+fn all_three(bencher: Bencher, size: usize) {
+    let bytes = bytes(size);
+    bencher
+        .counter(BytesCount::new(size))
+        .bench_local(|| Digests::of(divan::black_box(&bytes)));
+}
+
+#[divan::bench(args = SIZES)]
+fn crc64nvme_alone(bencher: Bencher, size: usize) {
+    let bytes = bytes(size);
+    bencher
+        .counter(BytesCount::new(size))
+        .bench_local(|| crc_fast::crc64_nvme(divan::black_box(&bytes)));
+}
+
+#[divan::bench(args = SIZES)]
+fn adler32_alone(bencher: Bencher, size: usize) {
+    let bytes = bytes(size);
+    bencher.counter(BytesCount::new(size)).bench_local(|| {
+        let mut adler32 = simd_adler32::Adler32::new();
+        adler32.write(divan::black_box(&bytes));
+        adler32.finish()
+    });
+}

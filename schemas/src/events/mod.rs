@@ -1,0 +1,39 @@
+//! The messages as Rust types, one file each.
+//!
+//! Sizes and counts are `u64`, times [`jiff::Timestamp`] to the microsecond, names the
+//! checked words of this crate: a message that decodes holds only values that are safe
+//! to use. What a message means stands in its `avsc`, field by field.
+
+mod alert_signal;
+mod dead_letter;
+mod file_stored;
+mod run_closed;
+mod run_opened;
+mod run_stored;
+
+pub use alert_signal::AlertSignal;
+pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use file_stored::{FileStored, StoredFile};
+pub use run_closed::{ClosedFile, RunClosed};
+pub use run_opened::RunOpened;
+pub use run_stored::RunStored;
+
+use crate::message::{Message, MessageSchema};
+use crate::words::{RunNumber, Site};
+
+/// The current schema of every message.
+pub fn schemas() -> [&'static MessageSchema; 6] {
+    [
+        RunOpened::schema(),
+        RunClosed::schema(),
+        FileStored::schema(),
+        RunStored::schema(),
+        AlertSignal::schema(),
+        DeadLetter::schema(),
+    ]
+}
+
+/// Key of everything about a run: `<site>/<run>`, so that versions of a run share it.
+fn run_key(site: &Site, run: RunNumber) -> String {
+    format!("{site}/{run}")
+}
