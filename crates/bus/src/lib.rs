@@ -13,6 +13,7 @@ pub mod error;
 pub mod metrics;
 mod poll;
 pub mod producer;
+pub mod relay;
 pub mod tail;
 pub mod watermark;
 
@@ -20,4 +21,5 @@ pub use config::KafkaConfig;
 pub use consumer::{Ack, Consumer, ConsumerOptions, Delivery, Start};
 pub use error::BusError;
 pub use producer::{OutRecord, Producer, Receipt};
+pub use relay::{Lease, Outbox, OutboxError, OutboxRecord, Publisher, Relay, RelayOptions};
 pub use tail::{Record, Tail, read_all};
