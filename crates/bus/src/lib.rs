@@ -1,1 +1,25 @@
-//! Kafka: watermark, consumer, producer, outbox relay, dead letters.
+//! Kafka: consume with a contiguous watermark, publish, relay an outbox, bury and
+//! replay what nobody could handle, and lay out the topics.
+//!
+//! Promise: at least once. A message counts as read only when everything before it is
+//! done, and as sent only when every in-sync replica has it. A broker's outage makes
+//! callers wait; it is never an error of a message. What a message does to the world
+//! is for the services.
+
+mod client;
+pub mod config;
+pub mod consumer;
+pub mod error;
+pub mod metrics;
+mod poll;
+pub mod producer;
+pub mod relay;
+pub mod tail;
+pub mod watermark;
+
+pub use config::KafkaConfig;
+pub use consumer::{Ack, Consumer, ConsumerOptions, Delivery, Start};
+pub use error::BusError;
+pub use producer::{OutRecord, Producer, Receipt};
+pub use relay::{Lease, Outbox, OutboxError, OutboxRecord, Publisher, Relay, RelayOptions};
+pub use tail::{Record, Tail, read_all};
