@@ -1,1 +1,25 @@
 //! Storage elements behind one trait: S3, POSIX.
+//!
+//! A file is read once: the same pass feeds all checksums and the upload. Nothing is
+//! overwritten, nothing half-written is ever visible, and what is stored comes with
+//! evidence of how far it may be trusted. Memory is bounded by the configured part
+//! size and number of parts in flight. Retries, rows and messages are left to the
+//! services.
+
+mod element;
+mod error;
+mod key;
+mod pool;
+mod posix;
+mod s3;
+mod source;
+
+pub use element::{
+    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
+    StoreOptions, StoredObject, UnfinishedUpload, Verify,
+};
+pub use error::{ErrorClass, Found, StorageError};
+pub use key::{KeyError, ObjectKey, ObjectMeta};
+pub use posix::{PosixConfig, PosixElement};
+pub use s3::{S3Config, S3Element};
+pub use source::SourceFile;

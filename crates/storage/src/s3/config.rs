@@ -1,0 +1,228 @@
+//! How an S3 server is reached, and the client made of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::tls;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StorageError;
+use crate::key::ObjectKey;
+
+/// Requests that failed are sent again once by the client: enough for a connection
+/// that the server had closed. Everything else is for the caller to decide.
+const ATTEMPTS: u32 = 2;
+
+/// S3's smallest part, but for the last.
+const LEAST_PART_MIB: u64 = 5;
+
+/// S3's largest part.
+const MOST_PART_MIB: u64 = 5 * 1024;
+
+/// An S3 server and a bucket on it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct S3Config {
+    /// Name of this storage element in the catalogue and in policies.
+    pub element: String,
+    /// URL of the server, such as `https://s3.example.org`.
+    pub endpoint: String,
+    /// Region to sign for. Many servers take any.
+    pub region: String,
+    /// Bucket.
+    pub bucket: String,
+    /// Put before every key, such as `raw`. Empty for none.
+    pub prefix: String,
+    /// Access key.
+    pub access_key: String,
+    /// Secret key.
+    #[serde(skip_serializing)]
+    pub secret_key: String,
+    /// Whether the bucket goes into the path (most servers) or the host name (AWS).
+    pub path_style: bool,
+    /// File with PEM certificates that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Size of a part in MiB, 5 to 5120. Files of up to one part are stored in one
+    /// request; parts grow by themselves for files beyond 9000 of them.
+    pub part_size_mib: u64,
+    /// How many parts are on their way at a time, over all files. Memory is bounded
+    /// by one more than this times the part size.
+    pub parts_in_flight: usize,
+    /// Longest time to open a connection, in seconds.
+    pub connect_timeout_secs: u64,
+    /// Longest time for a request without payload, in seconds.
+    pub request_timeout_secs: u64,
+    /// Slowest link in KiB/s: a request with payload gets the time it needs at this
+    /// rate on top.
+    pub slowest_rate_kib: u64,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            element: "S3".to_owned(),
+            endpoint: String::new(),
+            region: "us-east-1".to_owned(),
+            bucket: String::new(),
+            prefix: String::new(),
+            access_key: String::new(),
+            secret_key: String::new(),
+            path_style: true,
+            ca_file: None,
+            part_size_mib: 16,
+            parts_in_flight: 4,
+            connect_timeout_secs: 5,
+            request_timeout_secs: 60,
+            slowest_rate_kib: 64,
+        }
+    }
+}
+
+impl fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Config")
+            .field("element", &self.element)
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("access_key", &self.access_key)
+            .field("part_size_mib", &self.part_size_mib)
+            .field("parts_in_flight", &self.parts_in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+impl S3Config {
+    /// Says what cannot work, before anything is tried.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        let endpoint = url::Url::parse(&self.endpoint);
+        let scheme_is_http = endpoint.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        let prefix_is_key = self.prefix.is_empty() || self.prefix.parse::<ObjectKey>().is_ok();
+        let what = if !scheme_is_http {
+            format!("endpoint `{}` is not an http or https URL", self.endpoint)
+        } else if self.bucket.is_empty() || self.bucket.contains('/') {
+            format!("bucket `{}` is not a bucket name", self.bucket)
+        } else if !prefix_is_key {
+            format!("prefix `{}` is not a relative path", self.prefix)
+        } else if !(LEAST_PART_MIB..=MOST_PART_MIB).contains(&self.part_size_mib) {
+            format!(
+                "part-size-mib is {}, not {LEAST_PART_MIB} to {MOST_PART_MIB}",
+                self.part_size_mib
+            )
+        } else if self.parts_in_flight == 0 || self.slowest_rate_kib == 0 {
+            "parts-in-flight and slowest-rate-kib must be at least 1".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(self.wrong(what))
+    }
+
+    fn wrong(&self, what: String) -> StorageError {
+        StorageError::Config {
+            element: self.element.clone(),
+            what,
+        }
+    }
+
+    /// Longest time for a request that carries `bytes`.
+    pub(super) fn time_for(&self, bytes: u64) -> Duration {
+        let payload = bytes / (self.slowest_rate_kib * 1024);
+        Duration::from_secs(self.request_timeout_secs + payload)
+    }
+
+    /// The client for this server. Requests carry only the checksums that we give
+    /// them: the ones that clients add by themselves cost time and break servers that
+    /// do not know them.
+    pub(super) fn client(&self) -> Result<Client, StorageError> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(self.connect_timeout_secs))
+            .operation_attempt_timeout(self.time_for(0))
+            .build();
+        let credentials =
+            Credentials::from_keys(self.access_key.clone(), self.secret_key.clone(), None);
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(
+                tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .tls_context(self.tls_context()?)
+            .build_https();
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(self.path_style)
+            .credentials_provider(credentials)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts)
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled()
+                    .grace_period(Duration::from_secs(self.request_timeout_secs))
+                    .build(),
+            )
+            .http_client(http)
+            .build();
+        Ok(Client::from_conf(config))
+    }
+
+    fn tls_context(&self) -> Result<tls::TlsContext, StorageError> {
+        let mut trusted = tls::TrustStore::empty().with_native_roots(true);
+        if let Some(path) = &self.ca_file {
+            let pem = std::fs::read(path)
+                .map_err(|error| self.wrong(format!("ca-file {}: {error}", path.display())))?;
+            trusted = trusted.with_pem_certificate(pem);
+        }
+        tls::TlsContext::builder()
+            .with_trust_store(trusted)
+            .build()
+            .map_err(|error| self.wrong(format!("TLS: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usable() -> S3Config {
+        S3Config {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            bucket: "raw".to_owned(),
+            secret_key: "do-not-tell".to_owned(),
+            ..S3Config::default()
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_value() {
+        usable().check().unwrap();
+        let mut broken = [usable(), usable(), usable(), usable(), usable()];
+        broken[0].endpoint = "ftp://x".to_owned();
+        broken[1].bucket = "a/b".to_owned();
+        broken[2].prefix = "../up".to_owned();
+        broken[3].part_size_mib = 4;
+        broken[4].parts_in_flight = 0;
+        for config in broken {
+            config.check().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_secret_is_never_shown() {
+        let config = usable();
+        assert!(!format!("{config:?}").contains("do-not-tell"));
+        let json = serde_json::to_string(&config).unwrap();
+        assert!(!json.contains("do-not-tell"));
+    }
+}

@@ -1,0 +1,279 @@
+//! Storing a file, and making sure of what stands there afterwards.
+//!
+//! Whatever a write answers, what counts is what stands under the key: ours, other
+//! content, or nothing. A write whose answer was lost is settled by looking.
+
+use std::collections::BTreeMap;
+
+use aquifer_digest::{Crc64Nvme, Digests, SealedFile};
+use aquifer_schemas::EvidenceLevel;
+use bytes::Bytes;
+
+use super::S3Element;
+use super::failure::Failure;
+use crate::element::{ObjectInfo, PutOutcome, StorageElement, StoreOptions, StoredObject};
+use crate::error::{Found, StorageError};
+use crate::key::{ObjectKey, ObjectMeta};
+use crate::source::{SourceFile, Span};
+
+/// An object under the key, compared with our bytes.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// The same bytes.
+    Ours(Proof),
+    /// Other bytes.
+    Other(Found),
+}
+
+/// What shows that an object holds our bytes.
+#[derive(Debug)]
+pub(super) struct Proof {
+    etag: Option<String>,
+    size: u64,
+    crc64nvme: Crc64Nvme,
+    evidence: EvidenceLevel,
+    method: String,
+}
+
+impl Standing {
+    pub(super) fn adopted(self, key: &ObjectKey, got: &Digests) -> Result<Proof, StorageError> {
+        match self {
+            Self::Ours(proof) => Ok(proof),
+            Self::Other(have) => Err(StorageError::Conflict {
+                key: key.clone(),
+                have,
+                got: *got,
+            }),
+        }
+    }
+}
+
+impl Proof {
+    pub(super) fn stored(
+        self,
+        key: &ObjectKey,
+        sealed: SealedFile,
+        outcome: PutOutcome,
+    ) -> StoredObject {
+        StoredObject {
+            key: key.clone(),
+            sealed,
+            outcome,
+            etag: self.etag,
+            stored_size: self.size,
+            stored_crc64nvme: self.crc64nvme,
+            evidence: self.evidence,
+            evidence_method: self.method,
+        }
+    }
+}
+
+impl S3Element {
+    pub(super) async fn store(
+        &self,
+        source: &SourceFile,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+        options: StoreOptions,
+    ) -> Result<StoredObject, StorageError> {
+        let size = source.identity().size;
+        let part_size = self.part_size(key, size)?;
+        if self.head(key).await?.is_some() {
+            return self.adopt(source, key, part_size, options).await;
+        }
+        if size <= part_size as u64 {
+            self.store_whole(source, key, meta, options).await
+        } else {
+            self.store_parts(source, key, meta, part_size, options)
+                .await
+        }
+    }
+
+    /// Something stands there already: digests the file without sending it.
+    async fn adopt(
+        &self,
+        source: &SourceFile,
+        key: &ObjectKey,
+        part_size: usize,
+        options: StoreOptions,
+    ) -> Result<StoredObject, StorageError> {
+        let sealed = source.digest(part_size, &self.pool).await?;
+        let digests = sealed.digests();
+        (options.step)("storage.sealed");
+        StoreOptions::verified(options.verify, key, &digests)?;
+        let standing = self.compare(key, &digests).await?;
+        let standing = standing.ok_or_else(|| StorageError::Interrupted {
+            operation: "adopt",
+            subject: key.to_string(),
+            detail: "the object was deleted meanwhile".to_owned(),
+        })?;
+        let proof = standing.adopted(key, &digests)?;
+        Ok(proof.stored(key, sealed, PutOutcome::Adopted))
+    }
+
+    /// A file of one part at most: sealed before the first byte is sent.
+    async fn store_whole(
+        &self,
+        source: &SourceFile,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+        options: StoreOptions,
+    ) -> Result<StoredObject, StorageError> {
+        let whole = Span {
+            offset: 0,
+            size: source.identity().size as usize,
+        };
+        let (buffer, digests) = source.read(whole, self.pool.take().await).await?;
+        let sealed = source.seal(digests).await?;
+        (options.step)("storage.sealed");
+        StoreOptions::verified(options.verify, key, &digests)?;
+        (options.step)("storage.before-complete");
+        let (outcome, proof) = self.put_new(key, buffer.share(), &digests, meta).await?;
+        (options.step)("storage.completed");
+        let proof = match proof {
+            Some(proof) => proof,
+            None => {
+                self.confirm(key, &digests, self.known().refuses_wrong_checksum)
+                    .await?
+            }
+        };
+        Ok(proof.stored(key, sealed, outcome))
+    }
+
+    /// Writes an object where there is none. The proof comes along where finding out
+    /// the outcome gave one.
+    pub(super) async fn put_new(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        digests: &Digests,
+        meta: &ObjectMeta,
+    ) -> Result<(PutOutcome, Option<Proof>), StorageError> {
+        let mut metadata = known_before(meta, digests.size);
+        metadata.insert(
+            ObjectMeta::CRC64NVME.to_owned(),
+            digests.crc64nvme.to_string(),
+        );
+        metadata.insert(ObjectMeta::ADLER32.to_owned(), digests.adler32.to_string());
+        let full_key = self.full_key(key);
+        let put = self
+            .bucket
+            .put(&full_key, body, digests.crc64nvme, &metadata, true);
+        match put.await {
+            Ok(()) => Ok((PutOutcome::Created, None)),
+            Err(failure) => {
+                let proof = self.settle("put", key, digests, failure).await?;
+                Ok((PutOutcome::Adopted, Some(proof)))
+            }
+        }
+    }
+
+    /// After a write failed: the object may stand there all the same, by an earlier
+    /// attempt or by another writer.
+    pub(super) async fn settle(
+        &self,
+        operation: &'static str,
+        key: &ObjectKey,
+        digests: &Digests,
+        failure: Failure,
+    ) -> Result<Proof, StorageError> {
+        if failure.outcome_is_unknown()
+            && let Ok(Some(standing)) = self.compare(key, digests).await
+        {
+            return standing.adopted(key, digests);
+        }
+        // Nothing stands there, or nobody can tell: the first failure says more.
+        Err(self.failed(operation, key.as_str(), failure))
+    }
+
+    /// Compares what stands under the key with our bytes; `None` where nothing does. A
+    /// stored checksum counts where the server was probed to check what it stores.
+    pub(super) async fn compare(
+        &self,
+        key: &ObjectKey,
+        digests: &Digests,
+    ) -> Result<Option<Standing>, StorageError> {
+        let Some(info) = self.head(key).await? else {
+            return Ok(None);
+        };
+        let have = found(&info);
+        if info.size != digests.size {
+            return Ok(Some(Standing::Other(have)));
+        }
+        let trusted = info.crc64nvme.filter(|_| self.known().enforces_checksums());
+        let (equal, evidence, method) = match trusted {
+            Some(crc64nvme) => (
+                crc64nvme == digests.crc64nvme,
+                EvidenceLevel::E2,
+                "found with this crc64nvme on a server that refuses wrong ones",
+            ),
+            None => (
+                self.read_back(key).await? == *digests,
+                EvidenceLevel::E4,
+                "found and read back",
+            ),
+        };
+        if !equal {
+            return Ok(Some(Standing::Other(have)));
+        }
+        Ok(Some(Standing::Ours(Proof {
+            etag: info.etag,
+            size: info.size,
+            crc64nvme: info.crc64nvme.unwrap_or(digests.crc64nvme),
+            evidence,
+            method: method.to_owned(),
+        })))
+    }
+
+    /// After a write succeeded: looks whether the object has our size and, where one
+    /// is reported, our checksum.
+    pub(super) async fn confirm(
+        &self,
+        key: &ObjectKey,
+        digests: &Digests,
+        enforced: bool,
+    ) -> Result<Proof, StorageError> {
+        let info = self.head(key).await?;
+        let info = info.ok_or_else(|| StorageError::Unavailable {
+            operation: "confirm",
+            subject: key.to_string(),
+            detail: "the object is not there after it was written".to_owned(),
+        })?;
+        let reported = info.crc64nvme.unwrap_or(digests.crc64nvme);
+        if info.size != digests.size || reported != digests.crc64nvme {
+            return Standing::Other(found(&info)).adopted(key, digests);
+        }
+        let (evidence, method) = if enforced {
+            (
+                EvidenceLevel::E2,
+                "written with crc64nvme to a server that refuses wrong ones",
+            )
+        } else {
+            (
+                EvidenceLevel::E1,
+                "size after writing; the server was not seen to refuse wrong checksums",
+            )
+        };
+        Ok(Proof {
+            etag: info.etag,
+            size: info.size,
+            crc64nvme: reported,
+            evidence,
+            method: method.to_owned(),
+        })
+    }
+}
+
+fn found(info: &ObjectInfo) -> Found {
+    Found {
+        size: info.size,
+        crc64nvme: info.crc64nvme,
+    }
+}
+
+/// Metadata that are known before the bytes are read.
+pub(super) fn known_before(meta: &ObjectMeta, size: u64) -> BTreeMap<String, String> {
+    let mut metadata = meta.entries().clone();
+    metadata.insert(ObjectMeta::SIZE.to_owned(), size.to_string());
+    metadata
+}

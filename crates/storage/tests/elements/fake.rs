@@ -1,0 +1,380 @@
+//! An S3 server inside the test: honest by default, and each kind of dishonesty,
+//! forgetfulness and failure at a switch.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aquifer_digest::{Crc64Nvme, Digests};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+const CHECKSUM: &str = "x-amz-checksum-crc64nvme";
+
+/// What the server does wrong.
+#[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fault of its own, and any may come together"
+)]
+pub(crate) struct Faults {
+    /// Takes wrong checksums and echoes them.
+    pub(crate) takes_wrong_checksums: bool,
+    /// Takes wrong checksums of the whole only.
+    pub(crate) takes_wrong_wholes: bool,
+    /// Overwrites whatever the condition says.
+    pub(crate) ignores_conditions: bool,
+    /// Tells no checksum of an object.
+    pub(crate) forgets_checksums: bool,
+    /// Carries out the next so many writes of objects but answers 500.
+    pub(crate) lost_replies: usize,
+    /// Answers the next so many parts with 503.
+    pub(crate) slow_downs: usize,
+    /// Flips a bit of the next so many parts on arrival.
+    pub(crate) flipped_parts: usize,
+    /// Puts this object under the key just before a completion.
+    pub(crate) faster_writer: Option<Bytes>,
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    bytes: Bytes,
+    crc64nvme: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct Upload {
+    key: String,
+    metadata: BTreeMap<String, String>,
+    parts: BTreeMap<i32, Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    objects: BTreeMap<String, Object>,
+    uploads: BTreeMap<String, Upload>,
+    begun: usize,
+    faults: Faults,
+}
+
+/// A running server. It ends with the value.
+pub(crate) struct Fake {
+    pub(crate) endpoint: String,
+    kept: Arc<Mutex<Kept>>,
+    _server: JoinSet<()>,
+}
+
+impl Fake {
+    pub(crate) async fn start() -> Self {
+        let kept = Arc::<Mutex<Kept>>::default();
+        let router = Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&kept));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            endpoint,
+            kept,
+            _server: server,
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap()
+    }
+
+    pub(crate) fn set(&self, faults: Faults) {
+        self.kept().faults = faults;
+    }
+
+    /// Ids of the unfinished uploads.
+    pub(crate) fn uploads(&self) -> Vec<String> {
+        self.kept().uploads.keys().cloned().collect()
+    }
+
+    /// How many uploads were ever begun.
+    pub(crate) fn uploads_begun(&self) -> usize {
+        self.kept().begun
+    }
+
+    /// Keys of the objects.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.kept().objects.keys().cloned().collect()
+    }
+
+    /// Bytes of the object that ends with `name`.
+    pub(crate) fn bytes(&self, name: &str) -> Option<Bytes> {
+        let kept = self.kept();
+        let mut objects = kept.objects.iter();
+        let found = objects.find(|(key, _)| key.ends_with(name));
+        found.map(|(_, object)| object.bytes.clone())
+    }
+}
+
+type Parameters = HashMap<String, String>;
+
+async fn answer(
+    State(kept): State<Arc<Mutex<Kept>>>,
+    method: Method,
+    uri: Uri,
+    Query(query): Query<Parameters>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut kept = kept.lock().unwrap();
+    let key = uri
+        .path()
+        .trim_start_matches("/raw")
+        .trim_start_matches('/');
+    let key = key.to_owned();
+    let upload = query.get("uploadId").cloned();
+    match (method.as_str(), key.as_str(), upload) {
+        ("GET", "", _) if query.contains_key("uploads") => kept.list_uploads(&query),
+        ("GET", "", _) => kept.list(&query),
+        ("HEAD" | "PUT", "", _) => plain(StatusCode::OK),
+        ("POST", _, None) => kept.begin(key, &headers),
+        ("POST", _, Some(id)) => kept.complete(&id, &headers),
+        ("PUT", _, Some(id)) => kept.part(&id, &query, &headers, body),
+        ("DELETE", _, Some(id)) => match kept.uploads.remove(&id) {
+            Some(_) => plain(StatusCode::NO_CONTENT),
+            None => error(StatusCode::NOT_FOUND, "NoSuchUpload"),
+        },
+        ("PUT", _, None) => kept.put(key, &headers, body),
+        ("DELETE", _, None) => {
+            kept.objects.remove(&key);
+            plain(StatusCode::NO_CONTENT)
+        }
+        (method, _, None) => kept.get(&key, method == "HEAD", &headers),
+        _ => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+    }
+}
+
+impl Kept {
+    fn put(&mut self, key: String, headers: &HeaderMap, body: Bytes) -> Response {
+        let claimed = header(headers, CHECKSUM);
+        if !self.faults.takes_wrong_checksums && !is_right(claimed.as_deref(), &body) {
+            return error(StatusCode::BAD_REQUEST, "BadDigest");
+        }
+        self.place(key, headers, body, claimed, metadata(headers))
+    }
+
+    /// The object appears, if the condition holds.
+    fn place(
+        &mut self,
+        key: String,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        crc64nvme: Option<String>,
+        metadata: BTreeMap<String, String>,
+    ) -> Response {
+        let conditional = headers.contains_key("if-none-match") && !self.faults.ignores_conditions;
+        if conditional && self.objects.contains_key(&key) {
+            return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+        }
+        let crc64nvme = crc64nvme.filter(|_| !self.faults.forgets_checksums);
+        let object = Object {
+            bytes,
+            crc64nvme,
+            metadata,
+        };
+        self.objects.insert(key, object);
+        if take_one(&mut self.faults.lost_replies) {
+            return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+        }
+        let body =
+            "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>";
+        Response::builder()
+            .header("etag", "\"e\"")
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    fn begin(&mut self, key: String, headers: &HeaderMap) -> Response {
+        self.begun += 1;
+        let id = format!("upload-{}", self.begun);
+        let upload = Upload {
+            key,
+            metadata: metadata(headers),
+            parts: BTreeMap::new(),
+        };
+        self.uploads.insert(id.clone(), upload);
+        xml(format!(
+            "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+        ))
+    }
+
+    fn part(&mut self, id: &str, query: &Parameters, headers: &HeaderMap, body: Bytes) -> Response {
+        if take_one(&mut self.faults.slow_downs) {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+        }
+        let mut body = body;
+        if take_one(&mut self.faults.flipped_parts) {
+            let mut bytes = body.to_vec();
+            bytes[0] ^= 1;
+            body = Bytes::from(bytes);
+        }
+        let claimed = header(headers, CHECKSUM);
+        if !self.faults.takes_wrong_checksums && !is_right(claimed.as_deref(), &body) {
+            return error(StatusCode::BAD_REQUEST, "BadDigest");
+        }
+        let number = query["partNumber"].parse().unwrap();
+        let Some(upload) = self.uploads.get_mut(id) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchUpload");
+        };
+        upload.parts.insert(number, body);
+        Response::builder()
+            .header("etag", format!("\"{number}\""))
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    fn complete(&mut self, id: &str, headers: &HeaderMap) -> Response {
+        let Some(upload) = self.uploads.get(id) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchUpload");
+        };
+        let key = upload.key.clone();
+        let metadata = upload.metadata.clone();
+        let parts: Vec<Bytes> = upload.parts.values().cloned().collect();
+        let bytes = Bytes::from(parts.concat());
+        if let Some(faster) = self.faults.faster_writer.take() {
+            let object = Object {
+                crc64nvme: Some(Digests::of(&faster).crc64nvme.to_base64()),
+                bytes: faster,
+                metadata: BTreeMap::new(),
+            };
+            self.objects.insert(key.clone(), object);
+        }
+        let claimed = header(headers, CHECKSUM);
+        let lies = self.faults.takes_wrong_checksums || self.faults.takes_wrong_wholes;
+        if !lies && !is_right(claimed.as_deref(), &bytes) {
+            return error(StatusCode::BAD_REQUEST, "BadDigest");
+        }
+        if header(headers, "x-amz-mp-object-size") != Some(bytes.len().to_string()) {
+            return error(StatusCode::BAD_REQUEST, "InvalidRequest");
+        }
+        let answer = self.place(key, headers, bytes, claimed, metadata);
+        if answer.status() != StatusCode::PRECONDITION_FAILED {
+            self.uploads.remove(id);
+        }
+        answer
+    }
+
+    fn get(&self, key: &str, head: bool, headers: &HeaderMap) -> Response {
+        let Some(object) = self.objects.get(key) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchKey");
+        };
+        let mut response = Response::builder()
+            .header("etag", "\"e\"")
+            .header("last-modified", "Sun, 22 Nov 2026 05:00:00 GMT");
+        for (name, value) in &object.metadata {
+            response = response.header(name, value);
+        }
+        if let Some(crc64nvme) = &object.crc64nvme {
+            response = response.header(CHECKSUM, crc64nvme);
+        }
+        if head {
+            let response = response.header("content-length", object.bytes.len());
+            return response.body(Body::empty()).unwrap();
+        }
+        let Some(range) = header(headers, "range") else {
+            return response.body(Body::from(object.bytes.clone())).unwrap();
+        };
+        let (start, last) = range["bytes=".len()..].split_once('-').unwrap();
+        let (start, last): (usize, usize) = (start.parse().unwrap(), last.parse().unwrap());
+        response
+            .status(StatusCode::PARTIAL_CONTENT)
+            .body(Body::from(object.bytes.slice(start..=last)))
+            .unwrap()
+    }
+
+    /// Pages of two keys, so that paging is tried.
+    fn list(&self, query: &Parameters) -> Response {
+        let prefix = query.get("prefix").cloned().unwrap_or_default();
+        let after = query.get("continuation-token").cloned().unwrap_or_default();
+        let mut keys = self
+            .objects
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+        let mut answer = String::from("<ListBucketResult>");
+        for (key, object) in keys.by_ref().take(2) {
+            let size = object.bytes.len();
+            write!(
+                answer,
+                "<Contents><Key>{key}</Key><Size>{size}</Size></Contents>\
+                 <NextContinuationToken>{key}</NextContinuationToken>"
+            )
+            .unwrap();
+        }
+        let truncated = keys.next().is_some();
+        write!(
+            answer,
+            "<IsTruncated>{truncated}</IsTruncated></ListBucketResult>"
+        )
+        .unwrap();
+        xml(answer)
+    }
+
+    fn list_uploads(&self, query: &Parameters) -> Response {
+        let prefix = query.get("prefix").cloned().unwrap_or_default();
+        let mut answer = String::from("<ListMultipartUploadsResult>");
+        for (id, upload) in &self.uploads {
+            if upload.key.starts_with(&prefix) {
+                let key = &upload.key;
+                write!(
+                    answer,
+                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"
+                )
+                .unwrap();
+            }
+        }
+        xml(answer + "</ListMultipartUploadsResult>")
+    }
+}
+
+fn take_one(left: &mut usize) -> bool {
+    let any = *left > 0;
+    *left = left.saturating_sub(1);
+    any
+}
+
+fn is_right(claimed: Option<&str>, bytes: &[u8]) -> bool {
+    let claimed = claimed.map(|text| Crc64Nvme::from_base64(text).unwrap());
+    claimed.is_none_or(|claimed| claimed == Digests::of(bytes).crc64nvme)
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().unwrap();
+    Some(value.to_owned())
+}
+
+fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let own = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("x-amz-meta-"));
+    own.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn plain(status: StatusCode) -> Response {
+    let response = Response::builder().status(status);
+    response.body(Body::empty()).unwrap()
+}
+
+fn xml(body: String) -> Response {
+    Response::new(Body::from(body))
+}
+
+fn error(status: StatusCode, code: &str) -> Response {
+    let body = format!("<Error><Code>{code}</Code><Message>as the test wants</Message></Error>");
+    let response = Response::builder().status(status);
+    response.body(Body::from(body)).unwrap()
+}
