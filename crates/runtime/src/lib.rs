@@ -6,3 +6,6 @@
 //! the right order. It knows nothing of what a service does.
 
 pub mod config;
+pub mod metrics;
+pub mod telemetry;
+pub mod trace;
