@@ -6,6 +6,9 @@
 //! the right order. It knows nothing of what a service does.
 
 pub mod config;
+pub mod crash;
 pub mod metrics;
+pub mod retry;
+pub mod tasks;
 pub mod telemetry;
 pub mod trace;
