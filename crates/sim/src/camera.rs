@@ -4,6 +4,8 @@
 //! noise of 2 to 4 counts. Arithmetic is on 16-bit integers in slices, so that a frame
 //! of 5.3 million pixels costs a few milliseconds.
 
+use std::ops::Range;
+
 use rand::Rng;
 
 use crate::config::FrameSize;
@@ -89,27 +91,22 @@ impl Camera {
         frame: &mut [u16],
     ) -> TrackTruth {
         let reach = 4.0 * track.sigma;
-        let span = |a: f32, b: f32, end: usize| {
-            let low = (a.min(b) - reach).max(0.0) as usize;
-            let high = (a.max(b) + reach).max(0.0) as usize + 1;
-            low.min(end)..high.min(end)
-        };
-        let rows = span(track.begin.0, track.end.0, self.size.rows);
-        let columns = span(track.begin.1, track.end.1, self.size.columns);
+        let rows = span(track.begin.0, track.end.0, reach, 0..self.size.rows);
+        let columns = span(track.begin.1, track.end.1, reach, 0..self.size.columns);
         let width = columns.len();
         self.light.clear();
         self.light.resize(rows.len() * width, 0.0);
         for (row, column) in track.points() {
             let part = track.light / track.steps() as f32;
-            profile(&mut self.profiles.0, &rows, row, track.sigma);
-            profile(&mut self.profiles.1, &columns, column, track.sigma);
+            let near_rows = span(row, row, reach, rows.clone());
+            let near_columns = span(column, column, reach, columns.clone());
+            profile(&mut self.profiles.0, &near_rows, row, track.sigma);
+            profile(&mut self.profiles.1, &near_columns, column, track.sigma);
             let lines = self.light.chunks_exact_mut(width.max(1));
+            let lines = lines.skip(near_rows.start - rows.start);
             for (line, high) in lines.zip(&self.profiles.0) {
-                // Too far off to give a count.
-                if part * high < 1e-4 {
-                    continue;
-                }
-                for (light, wide) in line.iter_mut().zip(&self.profiles.1) {
+                let near = &mut line[near_columns.start - columns.start..];
+                for (light, wide) in near.iter_mut().zip(&self.profiles.1) {
                     *light += part * high * wide;
                 }
             }
@@ -146,8 +143,16 @@ impl Camera {
     }
 }
 
+/// The pixels of `within` that are at most `reach` beyond the stretch from `a` to `b`.
+fn span(a: f32, b: f32, reach: f32, within: Range<usize>) -> Range<usize> {
+    let low = (a.min(b) - reach).max(0.0) as usize;
+    let high = (a.max(b) + reach).max(0.0) as usize + 1;
+    let low = low.clamp(within.start, within.end);
+    low..high.clamp(low, within.end)
+}
+
 /// A gaussian of area 1 around `center`, at each pixel of `range`.
-fn profile(values: &mut Vec<f32>, range: &std::ops::Range<usize>, center: f32, sigma: f32) {
+fn profile(values: &mut Vec<f32>, range: &Range<usize>, center: f32, sigma: f32) {
     let height = 1.0 / (sigma * std::f32::consts::TAU.sqrt());
     values.clear();
     values.extend(range.clone().map(|pixel| {

@@ -68,9 +68,9 @@ fn a_finished_run_has_the_loggers_side_files() {
         let digests = Digests::of(&read("run00042.mid"));
         assert_eq!(truth.files[0].crc32c, digests.crc32c);
         let line = |path: &str| {
-            let (checksum, size) = (digests.crc32c, digests.size);
+            let (checksum, bytes) = (digests.crc32c, digests.size);
             let buffer = site.buffer();
-            format!("{checksum} {size} {}/{path}\n", buffer.display()).into_bytes()
+            format!("{checksum} {bytes} {}/{path}\n", buffer.display()).into_bytes()
         };
         assert_eq!(read("run00042.crc32c"), line("run00042"));
         assert_eq!(read("run00042.mid.crc32c"), line("run00042.mid"));
