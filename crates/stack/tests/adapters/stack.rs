@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use aquifer_stack::{Endpoints, Halt, Phase, Progress, Server, Stack, StackError, StackOptions};
 use mysql_async::prelude::Queryable;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::time::sleep;
 
 use crate::clients::{find, mariadb, store};
@@ -43,21 +45,33 @@ async fn assert_all_have(endpoints: &Endpoints, name: &str, word: &str) {
     }
 }
 
-/// Ids of the processes that carry the mark of a stack's root.
-fn processes_of(root: &Path) -> Vec<u32> {
-    let root = fs::canonicalize(root).unwrap_or(root.to_path_buf());
-    let mark = format!(":{}", root.display());
-    let is_marked = |pid: &u32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environment)
-            .split('\0')
-            .any(|entry| entry.starts_with("AQUIFER_STACK=") && entry.ends_with(&mark))
+/// Ids of the processes of which a file in `/proc/<pid>` has an entry like that.
+fn processes_with(file: &str, is_such: impl Fn(&str) -> bool) -> Vec<u32> {
+    let has = |pid: &u32| {
+        let entries = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        String::from_utf8_lossy(&entries).split('\0').any(&is_such)
     };
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(is_marked)
+        .filter(has)
         .collect()
+}
+
+/// Whether an entry marks a process of the stack in `root`.
+fn is_mark(entry: &str, root: &Path) -> bool {
+    let root = fs::canonicalize(root).unwrap_or(root.to_path_buf());
+    entry.starts_with("AQUIFER_STACK=") && entry.ends_with(&format!(":{}", root.display()))
+}
+
+/// The servers of a stack: they carry its mark in their environment.
+fn processes_of(root: &Path) -> Vec<u32> {
+    processes_with("environ", |entry| is_mark(entry, root))
+}
+
+/// The lifelines of a stack: they are told its mark.
+fn lifelines_of(root: &Path) -> Vec<u32> {
+    processes_with("cmdline", |entry| is_mark(entry, root))
 }
 
 async fn until(what: &str, patience: Duration, condition: impl Fn() -> bool) {
@@ -170,19 +184,10 @@ fn a_start_ends_what_a_crashed_one_left() {
         let again = start(&root).await;
         // Long enough for that lifeline to end the new servers, if it took them for its own.
         let pids = Server::ALL.map(|server| again.pid(server).unwrap());
-        let lifelines = || {
-            let listed = Command::new("pgrep")
-                .args(["-f", "aquifer-lifeline"])
-                .output();
-            let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
-            let of_root = |pid: &str| {
-                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                    String::from_utf8_lossy(&line).contains(&*root.to_string_lossy())
-                })
-            };
-            listed.lines().filter(|pid| of_root(pid)).count()
-        };
-        until("the old lifeline is gone", DEATH, || lifelines() == 1).await;
+        until("the old lifeline is gone", DEATH, || {
+            lifelines_of(&root).len() == 1
+        })
+        .await;
         let mut alive = processes_of(&root);
         alive.sort_unstable();
         let mut expected = pids.to_vec();
@@ -254,6 +259,25 @@ fn a_stack_can_be_stopped_from_outside() {
         reaper.join().unwrap();
         assert!(processes_of(&root).is_empty());
         assert!(Stack::attach(&root).unwrap().is_none());
+    });
+}
+
+#[test]
+fn servers_that_lost_starter_and_lifeline_can_be_stopped_from_outside() {
+    let parent = folder();
+    let root = parent.path().join("orphans");
+    block_on(async {
+        let (mut child, _stdin) = starter(&root);
+        for lifeline in lifelines_of(&root) {
+            kill(Pid::from_raw(lifeline as i32), Signal::SIGKILL).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let orphans = Stack::attach(&root).unwrap().unwrap();
+        assert_eq!((orphans.starter, orphans.servers.len()), (None, 3));
+        assert_eq!(processes_of(&root).len(), 3);
+        orphans.stop(DEATH).await.unwrap();
+        assert!(processes_of(&root).is_empty());
     });
 }
 
