@@ -8,7 +8,7 @@
 //! in flight, or all of them when nobody takes what was fetched.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
@@ -101,6 +101,7 @@ impl Ack {
     pub fn done(mut self) {
         self.finished = true;
         let completion = self.shared.partitions().done(&self.token);
+        self.shared.room.notify_one();
         self.count(match completion {
             Completion::Fenced => names::FENCED,
             Completion::Counted | Completion::Repeated => names::DONE,
@@ -136,9 +137,17 @@ impl std::fmt::Debug for Ack {
 pub(crate) struct Shared {
     pub(crate) group: String,
     partitions: Mutex<Partitions>,
+    /// Rung when a message is done or taken: there may be room for another.
+    room: Condvar,
 }
 
 impl Shared {
+    /// Waits until there may be room, not longer than `limit`.
+    pub(crate) fn wait_for_room(&self, limit: Duration) {
+        let waited = self.room.wait_timeout(self.partitions(), limit);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub(crate) fn partitions(&self) -> MutexGuard<'_, Partitions> {
         // Each change of the watermarks is whole before anything can panic.
         self.partitions
@@ -150,6 +159,7 @@ impl Shared {
 /// A member of a consumer group.
 pub struct Consumer {
     deliveries: mpsc::Receiver<Result<Delivery, BusError>>,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     finished: oneshot::Receiver<()>,
 }
@@ -166,6 +176,7 @@ impl Consumer {
         let shared = Arc::new(Shared {
             group: group.to_owned(),
             partitions: Mutex::new(Partitions::new(options.max_in_flight)),
+            room: Condvar::new(),
         });
         let consumer = connect(config, group, &shared, options)?;
         let topics: Vec<String> = topics.iter().map(|name| config.full_name(name)).collect();
@@ -180,7 +191,7 @@ impl Consumer {
         let poller = Poller::new(
             consumer,
             config.clone(),
-            shared,
+            Arc::clone(&shared),
             sender,
             stop.clone(),
             options.commit_every,
@@ -195,6 +206,7 @@ impl Consumer {
             .map_err(BusError::Thread)?;
         Ok(Self {
             deliveries,
+            shared,
             stop,
             finished,
         })
@@ -204,7 +216,9 @@ impl Consumer {
     /// topic that does not exist; the consumer goes on trying. None after a fatal error.
     pub async fn next(&mut self) -> Option<Result<Delivery, BusError>> {
         loop {
-            match self.deliveries.recv().await? {
+            let received = self.deliveries.recv().await?;
+            self.shared.room.notify_one();
+            match received {
                 // Its partition was taken away while it waited here.
                 Ok(delivery) if delivery.ack.is_fenced() => {}
                 other => return Some(other),

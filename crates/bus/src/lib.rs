@@ -6,20 +6,26 @@
 //! callers wait; it is never an error of a message. What a message does to the world
 //! is for the services.
 
+pub mod admin;
 mod client;
 pub mod config;
 pub mod consumer;
+pub mod dead_letters;
+pub mod decode;
 pub mod error;
 pub mod metrics;
 mod poll;
 pub mod producer;
 pub mod relay;
 pub mod tail;
+pub mod topology;
 pub mod watermark;
 
 pub use config::KafkaConfig;
 pub use consumer::{Ack, Consumer, ConsumerOptions, Delivery, Start};
+pub use decode::{SCHEMAS_TOPIC, Schemas, publish_schemas};
 pub use error::BusError;
 pub use producer::{OutRecord, Producer, Receipt};
 pub use relay::{Lease, Outbox, OutboxError, OutboxRecord, Publisher, Relay, RelayOptions};
 pub use tail::{Record, Tail, read_all};
+pub use topology::Topology;

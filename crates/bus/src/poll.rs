@@ -33,6 +33,13 @@ const POLL: Duration = Duration::from_millis(50);
 /// The same while something is paused, so that it resumes soon.
 const POLL_PAUSED: Duration = Duration::from_millis(5);
 
+/// How long to wait for room before pausing. A pause costs what was fetched ahead, so it
+/// is for those who are slow, not for those who are about to take the next message.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// One wait for room: a ring that comes between looking and waiting is missed.
+const GRACE_SLICE: Duration = Duration::from_millis(5);
+
 /// Follows the assignments of a group's member.
 pub(crate) struct GroupContext {
     shared: Arc<Shared>,
@@ -174,7 +181,7 @@ impl Poller {
                 }
                 Some(Err(error)) => self.trouble(error),
             }
-            self.unload();
+            self.unload_patiently();
             self.balance();
             if self.last_commit.elapsed() >= self.commit_every {
                 self.commit(CommitMode::Async);
@@ -223,6 +230,19 @@ impl Poller {
             self.stash.push_back(Err(BusError::kafka("consume", error)));
         } else {
             debug!(group = self.shared.group, %error, "kafka consumer");
+        }
+    }
+
+    /// Puts what was fetched into the channel, and stays a moment if there is no room.
+    fn unload_patiently(&mut self) {
+        self.unload();
+        let begin = Instant::now();
+        let full =
+            |poller: &Self| !poller.stash.is_empty() || poller.shared.partitions().any_at_limit();
+        while full(self) && !self.congested && begin.elapsed() < GRACE && !self.stop.is_cancelled()
+        {
+            self.shared.wait_for_room(GRACE_SLICE);
+            self.unload();
         }
     }
 

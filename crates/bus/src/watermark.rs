@@ -288,6 +288,12 @@ impl Partitions {
         flow
     }
 
+    /// True if a partition that is not paused has as much in flight as it may.
+    pub fn any_at_limit(&self) -> bool {
+        let mut partitions = self.assigned.values();
+        partitions.any(|assigned| !assigned.paused && assigned.in_flight() >= self.limit)
+    }
+
     /// True if any partition is paused.
     pub fn any_paused(&self) -> bool {
         self.assigned.values().any(|assigned| assigned.paused)
