@@ -236,8 +236,8 @@ impl<'a> Banks<'a> {
             size,
             found: body.len(),
         })?;
-        // Some front ends leave the padding of the last bank out.
-        let padded = (size as usize).next_multiple_of(ALIGNMENT).min(body.len());
+        // Beyond the end where a front end leaves the padding of the last bank out.
+        let next = offset + header_bytes + (size as usize).next_multiple_of(ALIGNMENT);
         let bank = Bank {
             name,
             tid: Tid(tid),
@@ -245,7 +245,7 @@ impl<'a> Banks<'a> {
             format: self.format,
             byte_order: order,
         };
-        Ok((bank, offset + header_bytes + padded))
+        Ok((bank, next))
     }
 }
 

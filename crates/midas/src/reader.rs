@@ -321,8 +321,10 @@ mod tests {
                 Err(io::Error::from(io::ErrorKind::StaleNetworkFileHandle))
             }
         }
-        let error = Reader::new(Broken).read_event().unwrap_err();
+        let mut reader = Reader::new(Broken);
+        let error = reader.read_event().unwrap_err();
         assert!(!error.is_damage(), "{error}");
+        assert!(reader.read_event().unwrap().is_none(), "ends after it");
     }
 
     #[test]

@@ -186,3 +186,21 @@ fn an_older_run_of_the_same_number_is_never_overwritten() {
     assert_eq!(before, after);
     assert!(read_run_list(&site.list()).unwrap().is_empty());
 }
+
+#[test]
+fn the_checksum_of_the_file_comes_last_and_no_run_ends_without_it() {
+    let site = Site::new(0.0);
+    let mut daq = site.daq();
+    // In the way of the second side file.
+    std::fs::create_dir(site.buffer().join("run00042.mid.crc32c")).unwrap();
+    let mut closed = false;
+    let result = daq.take_run(&mut |event| closed |= matches!(event, DaqEvent::Closed(_)));
+    assert!(result.is_err() && !closed);
+    assert!(site.names().contains("run00042.crc32c"));
+    let listed = read_run_list(&site.list()).unwrap();
+    assert_eq!(listed.last().unwrap().ended_at, None);
+    // Without the first there is no second.
+    std::fs::create_dir(site.buffer().join("run00043.crc32c")).unwrap();
+    assert!(daq.take_run(&mut |_| {}).is_err());
+    assert!(!site.names().contains("run00043.mid.crc32c"));
+}
