@@ -6,7 +6,7 @@
 //! below. Nothing is kept between scrapes but the numbers.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use metrics::{describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -53,7 +53,7 @@ const BYTES: [f64; 10] = [
 /// that Rust's Linux targets have (`USER_HZ`).
 const TICKS_PER_SECOND: u64 = 100;
 
-static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// A recorder that cannot be installed.
 #[derive(Debug, Error)]
@@ -62,15 +62,17 @@ pub struct MetricsError(#[from] BuildError);
 
 /// Installs the recorder of this process; does nothing where it already is.
 pub fn install() -> Result<(), MetricsError> {
-    if RECORDER.get().is_some() {
+    let mut recorder = RECORDER
+        .lock()
+        .expect("nothing panics while it holds the lock");
+    if recorder.is_some() {
         return Ok(());
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)?
         .install_recorder()?;
-    // Whoever lost a race failed above: the recorder can be installed once.
-    RECORDER.get_or_init(|| handle);
+    *recorder = Some(handle);
     Ok(())
 }
 
@@ -86,9 +88,16 @@ pub fn describe(service: &'static str) {
     metrics::gauge!(BUILD_INFO, "service" => service, "version" => version).set(1.0);
 }
 
+fn recorder() -> Option<PrometheusHandle> {
+    RECORDER
+        .lock()
+        .expect("nothing panics while it holds the lock")
+        .clone()
+}
+
 /// All metrics as Prometheus text; empty before [`install`].
 pub fn render() -> String {
-    let Some(handle) = RECORDER.get() else {
+    let Some(handle) = recorder() else {
         return String::new();
     };
     let mut page = handle.render();
@@ -131,7 +140,7 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 /// Frees what samples of histograms hold. To be called now and then, because nobody may
 /// scrape.
 pub fn upkeep() {
-    if let Some(handle) = RECORDER.get() {
+    if let Some(handle) = recorder() {
         handle.run_upkeep();
     }
 }

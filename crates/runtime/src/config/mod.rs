@@ -40,29 +40,36 @@ pub struct Sources {
 impl Sources {
     /// The file, this process's environment, and the `key=value` texts of `--set`.
     pub fn from_process(file: Option<PathBuf>, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut environment = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|n| n.starts_with(ENVIRONMENT_PREFIX)) else {
-                continue;
-            };
-            let value = OsString::into_string(value).map_err(|_| ConfigError::Setting {
-                setting: name.to_owned(),
-                reason: "its value is not UTF-8",
-            })?;
-            environment.push((name.to_owned(), value));
-        }
-        // The order of the environment is not defined, that of an error should be.
-        environment.sort();
         let overrides = overrides
             .iter()
             .map(|text| split_override(text))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             file,
-            environment,
+            environment: environment(std::env::vars_os())?,
             overrides,
         })
     }
+}
+
+/// The variables that are ours, sorted: the order of the environment is not defined, and
+/// that of errors should be.
+fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut taken = Vec::new();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|n| n.starts_with(ENVIRONMENT_PREFIX)) else {
+            continue;
+        };
+        let value = value.into_string().map_err(|_| ConfigError::Setting {
+            setting: name.to_owned(),
+            reason: "its value is not UTF-8",
+        })?;
+        taken.push((name.to_owned(), value));
+    }
+    taken.sort();
+    Ok(taken)
 }
 
 fn split_override(text: &str) -> Result<(String, String), ConfigError> {

@@ -179,15 +179,44 @@ fn sections_merge_key_by_key() {
         ("AQUIFER__CATALOGUE__POOL_SIZE", "5"),
         ("AQUIFER__TOPICS__B", "y"),
     ];
-    let set = [("mode", "announce"), ("elements", "[{ name = \"tape\" }]")];
+    let set = [
+        ("mode", "announce"),
+        ("catalogue", "{ password = \"p\" }"),
+        ("elements", "[{ name = \"tape\" }]"),
+    ];
     let loaded: Example = load(&sources(Some(file.path()), &environment, &set)).unwrap();
     assert_eq!(
         (&*loaded.catalogue.user, loaded.catalogue.pool_size),
         ("m2c", 5)
     );
+    assert_eq!(loaded.catalogue.password.reveal(), "p");
     assert_eq!(loaded.topics.len(), 2);
     assert_eq!(loaded.mode, Mode::Announce);
     assert_eq!(loaded.elements[0].name, "tape");
+}
+
+#[test]
+fn only_our_variables_are_taken_from_the_environment() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let variables = |list: &[(&str, &[u8])]| {
+        let list = list
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from_vec(value.to_vec())));
+        environment(list.collect::<Vec<_>>())
+    };
+    let taken = variables(&[
+        ("AQUIFER__MODE", b"scan"),
+        ("AQUIFER_CRASH_AT", b"commit"),
+        ("PATH", b"\xff"),
+        ("AQUIFER__BUFFER", b"/x"),
+    ]);
+    let expected = [pair("AQUIFER__BUFFER", "/x"), pair("AQUIFER__MODE", "scan")];
+    assert_eq!(taken.unwrap(), expected);
+    let error = variables(&[("AQUIFER__MODE", b"\xffhunter2")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot use `AQUIFER__MODE`: its value is not UTF-8"
+    );
 }
 
 #[test]
@@ -291,8 +320,9 @@ fn a_secret_may_stand_elsewhere() {
     let path = kept.path().display();
     let loaded = load(&format!("file:{path}")).unwrap();
     assert_eq!(loaded.catalogue.password.reveal(), "s3cret");
-    let loaded = load("env:CARGO_PKG_NAME").unwrap();
-    assert_eq!(loaded.catalogue.password.reveal(), "aquifer-runtime");
+    let loaded = load("env:PATH").unwrap();
+    let path = std::env::var("PATH").unwrap();
+    assert_eq!(loaded.catalogue.password.reveal(), path);
     for (written, expected) in [
         ("file:/nowhere/key", "`/nowhere/key`"),
         ("env:AQUIFER_NOT_SET", "`AQUIFER_NOT_SET`: not set"),

@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use axum::routing::get;
 use nix::sys::signal::{Signal, kill};
@@ -26,7 +26,7 @@ fn options() -> ServiceOptions {
     ServiceOptions {
         name: "doll",
         listen: listen.parse().unwrap(),
-        drain_timeout: PATIENCE,
+        drain_timeout: PATIENCE * 10,
         telemetry: TelemetryConfig {
             log_format: LogFormat::Json,
             ..TelemetryConfig::default()
@@ -119,6 +119,8 @@ struct Doll {
     log: BufReader<ChildStderr>,
     seen: Vec<Json>,
     address: String,
+    /// Held while the process may live.
+    _leash: mpsc::Sender<()>,
 }
 
 impl Doll {
@@ -140,11 +142,20 @@ impl Doll {
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
+        let (leash, watched) = mpsc::channel::<()>();
+        let process = Pid::from_raw(child.id() as i32);
+        // Ends the log of a process that hangs, and with it the test.
+        std::thread::spawn(move || {
+            if watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                kill(process, Signal::SIGKILL).ok();
+            }
+        });
         Self {
             child,
             log,
             seen: Vec::new(),
             address: String::new(),
+            _leash: leash,
         }
     }
 

@@ -138,6 +138,8 @@ async fn a_thread_counts_like_a_critical_task() {
     assert_eq!(failure(&tasks).await, "task `poll` failed: no broker");
     tasks.spawn_blocking_thread("poll", || panic!("bad pointer"));
     assert!(failure(&tasks).await.contains("bad pointer"));
+    // A failure is told before its task leaves the list, so that none is overlooked.
+    tasks.wait(never()).await.unwrap();
     let (release, held) = std::sync::mpsc::channel::<()>();
     tasks.spawn_blocking_thread("poll", move || {
         // Ends when the other side is dropped.

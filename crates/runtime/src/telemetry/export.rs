@@ -65,3 +65,45 @@ impl<E: SpanExporter> SpanExporter for Announced<E> {
         self.inner.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use opentelemetry_sdk::error::OTelSdkError;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Broken;
+
+    impl SpanExporter for Broken {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            Err(OTelSdkError::InternalFailure("disk full".to_owned()))
+        }
+    }
+
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Warnings {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            if *event.metadata().level() == tracing::Level::WARN {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_exporter_is_told_of_once_a_minute() {
+        let warnings = Arc::default();
+        let layer = Warnings(Arc::clone(&warnings));
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let exporter = Announced::new(Broken);
+        for _ in 0..100 {
+            exporter.export(Vec::new()).await.unwrap_err();
+        }
+        assert_eq!(warnings.load(Ordering::SeqCst), 1);
+    }
+}
