@@ -14,6 +14,9 @@ use thiserror::Error;
 /// Longest key that S3 takes, in bytes.
 const LONGEST_KEY: usize = 1024;
 
+/// Names that elements keep for themselves begin so.
+pub(crate) const OWN_NAMES: &str = ".aquifer-";
+
 /// S3 limits user metadata to 2 KiB, names and values together.
 const MOST_METADATA: usize = 2048;
 
@@ -62,6 +65,8 @@ impl FromStr for ObjectKey {
             "it has control characters"
         } else if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
             "a component is empty, `.` or `..`"
+        } else if text.starts_with(OWN_NAMES) {
+            "names that begin with `.aquifer-` are the element's own"
         } else {
             return Ok(Self(text.to_owned()));
         };
@@ -152,7 +157,17 @@ mod tests {
     #[test]
     fn keys_that_would_leave_the_folder_or_name_a_file_twice_are_refused() {
         for key in [
-            "", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a\nb", "a\0",
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "./a",
+            "a/.",
+            "a\nb",
+            "a\0",
+            ".aquifer-meta/x",
         ] {
             assert!(key.parse::<ObjectKey>().is_err(), "{key:?}");
         }

@@ -19,8 +19,6 @@ use uuid::Uuid;
 use crate::element::UnfinishedUpload;
 use crate::key::ObjectKey;
 
-/// Names in the root that begin so are the element's own.
-pub(super) const OWN: &str = ".aquifer-";
 const PARTS: &str = ".aquifer-parts";
 const META: &str = ".aquifer-meta";
 
@@ -78,12 +76,8 @@ impl Disk {
         make_folders(&self.root)
     }
 
-    fn path(&self, key: &ObjectKey) -> io::Result<PathBuf> {
-        if key.as_str().starts_with(OWN) {
-            let why = "names that begin with `.aquifer-` are the element's own";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
-        Ok(self.root.join(key.as_str()))
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
     }
 
     fn sidecar(&self, key: &ObjectKey) -> PathBuf {
@@ -96,7 +90,6 @@ impl Disk {
 
     /// Room for new bytes that are to have `key`.
     pub(super) fn begin(&self, key: &ObjectKey) -> io::Result<Stored> {
-        self.path(key)?;
         // Only what lies below the root is made: a root that is missing is perhaps
         // a file system that is not mounted.
         fs::metadata(&self.root)?;
@@ -112,7 +105,7 @@ impl Disk {
 
     /// Gives the bytes their key; `false` where it is taken.
     pub(super) fn publish(&self, part: &Stored, sidecar: &Sidecar) -> io::Result<bool> {
-        let path = self.path(&sidecar.key)?;
+        let path = self.path(&sidecar.key);
         part.file.sync_all()?;
         let folder = parent(&path);
         make_folders(folder)?;
@@ -146,7 +139,7 @@ impl Disk {
         &self,
         key: &ObjectKey,
     ) -> io::Result<Option<(u64, Option<jiff::Timestamp>, Option<Sidecar>)>> {
-        let metadata = match fs::symlink_metadata(self.path(key)?) {
+        let metadata = match fs::symlink_metadata(self.path(key)) {
             Err(error) if is_missing(&error) => return Ok(None),
             metadata => metadata?,
         };
@@ -168,7 +161,7 @@ impl Disk {
         let opened = OpenOptions::new()
             .read(true)
             .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(self.path(key)?);
+            .open(self.path(key));
         match opened {
             Err(error) if is_missing(&error) => Ok(None),
             file => file.map(Some),
@@ -177,11 +170,11 @@ impl Disk {
 
     /// Makes sure that the key of an object outlives a crash, whoever gave it.
     pub(super) fn flush_name(&self, key: &ObjectKey) -> io::Result<()> {
-        flush_folder(parent(&self.path(key)?))
+        flush_folder(parent(&self.path(key)))
     }
 
     pub(super) fn delete(&self, key: &ObjectKey) -> io::Result<()> {
-        let path = self.path(key)?;
+        let path = self.path(key);
         remove(&path)?;
         remove(&self.sidecar(key))
     }

@@ -4,8 +4,8 @@ use std::fs::{self, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::OWN;
 use crate::element::ListedObject;
+use crate::key::OWN_NAMES;
 
 /// Objects on a page.
 const PAGE: usize = 1000;
@@ -79,7 +79,7 @@ impl Walk {
     /// Whether keys with the prefix can lie in the folder.
     fn may_hold(&self, folder: &str) -> bool {
         let inside = format!("{folder}/");
-        !folder.starts_with(OWN)
+        !folder.starts_with(OWN_NAMES)
             && (inside.starts_with(&self.prefix) || self.prefix.starts_with(&inside))
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! What the server claims is trusted only as far as its probe went. A server without
 //! conditional writes is asked before each write instead: two writers of different
-//! content at the same moment are then not kept apart, which the probe tells.
+//! content at the same moment are then not kept apart, which the probe tells. Objects
+//! whose names begin with `.aquifer-` are probes and claims and not listed.
 
 mod bucket;
+mod claim;
 mod config;
 mod failure;
 mod probe;
@@ -30,7 +32,7 @@ use crate::element::{
     StoreOptions, StoredObject, UnfinishedUpload,
 };
 use crate::error::StorageError;
-use crate::key::{ObjectKey, ObjectMeta};
+use crate::key::{OWN_NAMES, ObjectKey, ObjectMeta};
 use crate::pool::BufferPool;
 use crate::source::SourceFile;
 
@@ -219,7 +221,9 @@ impl StorageElement for S3Element {
                     etag: object.e_tag().map(ToOwned::to_owned),
                     last_modified: object.last_modified().and_then(timestamp),
                 });
-                let objects: Vec<_> = objects.collect();
+                let objects: Vec<_> = objects
+                    .filter(|object| !object.key.starts_with(OWN_NAMES))
+                    .collect();
                 let truncated = page.is_truncated() == Some(true);
                 let next = page.next_continuation_token.filter(|_| truncated);
                 if truncated && next.is_none() {

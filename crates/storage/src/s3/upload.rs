@@ -75,10 +75,16 @@ impl S3Element {
         };
         let digests = sent.sealed.digests();
         step("storage.before-complete");
-        if !self.known().conditional_complete
-            && let Some(standing) = self.compare(key, &digests).await?
-        {
+        let claim = match self.claim(key, &digests).await {
+            Ok(claim) => claim,
+            Err(error) => {
+                self.give_up(&upload).await;
+                return Err(error);
+            }
+        };
+        if let Some(standing) = self.compare(key, &digests).await? {
             self.give_up(&upload).await;
+            self.release(claim).await;
             let proof = standing.adopted(key, &digests)?;
             return Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted));
         }
@@ -89,6 +95,7 @@ impl S3Element {
         match completed.await {
             Ok(()) => {
                 step("storage.completed");
+                self.release(claim).await;
                 let enforced = self.known().enforces_checksums();
                 let proof = self.confirm(key, &digests, enforced).await?;
                 Ok(proof.stored(key, sent.sealed, PutOutcome::Created))
@@ -98,6 +105,7 @@ impl S3Element {
                 // them could take them from under the finished object.
                 if !matches!(failure.why, Why::NoAnswer | Why::Troubled) {
                     self.give_up(&upload).await;
+                    self.release(claim).await;
                 }
                 let proof = self.settle("complete", key, &digests, failure).await?;
                 Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted))

@@ -29,12 +29,16 @@ pub(crate) struct Faults {
     pub(crate) takes_wrong_wholes: bool,
     /// Overwrites whatever the condition says.
     pub(crate) ignores_conditions: bool,
+    /// Overwrites when completing, whatever the condition says.
+    pub(crate) ignores_complete_conditions: bool,
     /// Tells no checksum of an object.
     pub(crate) forgets_checksums: bool,
-    /// Carries out the next so many writes of objects but answers 500.
+    /// Carries out the next so many writes of objects but answers 500; claims apart.
     pub(crate) lost_replies: usize,
     /// Answers the next so many parts with 503.
     pub(crate) slow_downs: usize,
+    /// Answers the next so many completions with 503 and does nothing.
+    pub(crate) unreachable_completions: usize,
     /// Flips a bit of the next so many parts on arrival.
     pub(crate) flipped_parts: usize,
     /// Puts this object under the key just before a completion.
@@ -164,7 +168,7 @@ impl Kept {
         if !self.faults.takes_wrong_checksums && !is_right(claimed.as_deref(), &body) {
             return error(StatusCode::BAD_REQUEST, "BadDigest");
         }
-        self.place(key, headers, body, claimed, metadata(headers))
+        self.place(key, headers, body, claimed, metadata(headers), false)
     }
 
     /// The object appears, if the condition holds.
@@ -175,8 +179,11 @@ impl Kept {
         bytes: Bytes,
         crc64nvme: Option<String>,
         metadata: BTreeMap<String, String>,
+        completing: bool,
     ) -> Response {
-        let conditional = headers.contains_key("if-none-match") && !self.faults.ignores_conditions;
+        let ignored = completing && self.faults.ignores_complete_conditions;
+        let conditional =
+            !ignored && headers.contains_key("if-none-match") && !self.faults.ignores_conditions;
         if conditional && self.objects.contains_key(&key) {
             return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
         }
@@ -186,8 +193,9 @@ impl Kept {
             crc64nvme,
             metadata,
         };
+        let claim = key.contains("/.aquifer-claims/");
         self.objects.insert(key, object);
-        if take_one(&mut self.faults.lost_replies) {
+        if !claim && take_one(&mut self.faults.lost_replies) {
             return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
         let body =
@@ -238,6 +246,9 @@ impl Kept {
     }
 
     fn complete(&mut self, id: &str, headers: &HeaderMap) -> Response {
+        if take_one(&mut self.faults.unreachable_completions) {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+        }
         let Some(upload) = self.uploads.get(id) else {
             return error(StatusCode::NOT_FOUND, "NoSuchUpload");
         };
@@ -261,7 +272,7 @@ impl Kept {
         if header(headers, "x-amz-mp-object-size") != Some(bytes.len().to_string()) {
             return error(StatusCode::BAD_REQUEST, "InvalidRequest");
         }
-        let answer = self.place(key, headers, bytes, claimed, metadata);
+        let answer = self.place(key, headers, bytes, claimed, metadata, true);
         if answer.status() != StatusCode::PRECONDITION_FAILED {
             self.uploads.remove(id);
         }

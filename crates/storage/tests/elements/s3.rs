@@ -198,6 +198,60 @@ async fn a_faster_writer_wins_and_is_compared() {
 }
 
 #[tokio::test]
+async fn writers_are_kept_apart_where_completions_are_not() {
+    let files = Files::new();
+    let fake = Fake::start().await;
+    let element = s3(&fake.endpoint);
+    fake.set(Faults {
+        ignores_complete_conditions: true,
+        ..Faults::default()
+    });
+    let found = element.probe().await.unwrap();
+    assert!(found.conditional_put && !found.conditional_complete);
+    for round in 0..10 {
+        let name = format!("race/{round}");
+        let one = files.write("one", &content(PART + 1, 1));
+        let two = files.write("two", &content(PART + 1, 2));
+        let (one, two) = tokio::join!(
+            store(&element, &one, &name, StoreOptions::default()),
+            store(&element, &two, &name, StoreOptions::default()),
+        );
+        let stored = match (one, two) {
+            (Ok(stored), Err(StorageError::Conflict { .. }))
+            | (Err(StorageError::Conflict { .. }), Ok(stored)) => stored,
+            both => panic!("exactly one must win: {both:?}"),
+        };
+        let standing = fake.bytes(&name).unwrap();
+        assert_eq!(Digests::of(&standing), stored.sealed.digests());
+    }
+    assert!(fake.uploads().is_empty());
+    assert_eq!(fake.keys().len(), 10, "claims are given back");
+}
+
+#[tokio::test]
+async fn a_claim_left_behind_stops_other_content_only() {
+    let files = Files::new();
+    let fake = Fake::start().await;
+    let element = s3(&fake.endpoint);
+    element.probe().await.unwrap();
+    let path = files.write("file", &content(PART + 1, 1));
+    let other = files.write("other", &content(PART + 1, 2));
+    fake.set(Faults {
+        unreachable_completions: 1,
+        ..Faults::default()
+    });
+    let error = store(&element, &path, "a", StoreOptions::default()).await;
+    assert_eq!(error.unwrap_err().class(), ErrorClass::Unavailable);
+    assert_eq!(fake.keys().len(), 1, "the claim: the object may yet appear");
+    let error = store(&element, &other, "a", StoreOptions::default()).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, StorageError::Conflict { .. }), "{error}");
+    let stored = store(&element, &path, "a", StoreOptions::default()).await;
+    assert_eq!(stored.unwrap().outcome, PutOutcome::Created);
+    assert_eq!(fake.keys(), ["below/here/a"]);
+}
+
+#[tokio::test]
 async fn without_checksums_on_the_server_the_bytes_are_read_back() {
     let files = Files::new();
     let fake = Fake::start().await;
