@@ -5,6 +5,7 @@
 //! broker and no clock.
 
 pub mod codec;
+pub mod compat;
 pub mod events;
 mod foreign;
 mod message;
