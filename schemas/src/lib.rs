@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod compat;
 pub mod events;
+mod fingerprint;
 mod foreign;
 mod message;
 mod wire;
