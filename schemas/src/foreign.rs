@@ -10,7 +10,7 @@ use apache_avro::Schema;
 use apache_avro::schema::Name;
 
 use crate::codec::CodecError;
-use crate::message::fingerprint;
+use crate::fingerprint::fingerprint;
 
 /// Bytes of JSON that a schema may have.
 const MAX_JSON: usize = 256 << 10;

@@ -5,7 +5,9 @@
 //! broker and no clock.
 
 pub mod codec;
+pub mod compat;
 pub mod events;
+mod fingerprint;
 mod foreign;
 mod message;
 mod wire;

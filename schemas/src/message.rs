@@ -4,12 +4,13 @@
 //! of it then.
 
 use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+use crate::fingerprint::fingerprint;
 
 /// Namespace of the ids of events: `UUIDv5` of `urn:aquifer:event` in the URL namespace.
 /// It never changes, because the same fact must get the same id from every version.
@@ -81,15 +82,6 @@ impl MessageSchema {
 /// Parses a schema that this crate embeds.
 pub(crate) fn parse_embedded(json: &str) -> Schema {
     Schema::parse_str(json).expect("an embedded schema is valid: a test parses them all")
-}
-
-/// CRC-64-AVRO of a schema's parsing canonical form.
-pub(crate) fn fingerprint(schema: &Schema) -> u64 {
-    let bytes = schema.fingerprint::<Rabin>().bytes;
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 /// Ties an event to its schema, topic and key.
