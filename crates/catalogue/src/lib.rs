@@ -1,1 +1,49 @@
-//! MariaDB: migrations, typed queries, state machines, work, outbox.
+//! The catalogue of runs in `MariaDB` (10.5 or newer): schema, writers, readers, leases,
+//! work and outbox.
+//!
+//! It promises that a fact, its history and its announcement are committed together or
+//! not at all; that every writer may be called again; that no step is taken which the
+//! state machines do not have; and that an outage is never taken for an error of the
+//! data. Relaying announcements is for the bus, deciding what copies a run needs for the
+//! policy.
+
+mod announce;
+mod apply;
+mod catalogue;
+mod config;
+mod draft;
+mod error;
+mod facts;
+mod journal;
+mod lease;
+mod load;
+pub mod machine;
+mod migrate;
+mod outbox;
+mod product;
+mod read;
+mod registry;
+mod rows;
+mod save;
+mod sql;
+mod work;
+mod writers;
+
+pub use catalogue::Catalogue;
+pub use config::CatalogueConfig;
+pub use error::{CatalogueError, ErrorClass};
+pub use facts::{
+    Attribute, AttributeValue, ClosedFile, ClosedRun, FileIdentity, OpenedRun, StoredFileFacts,
+    StoredRun,
+};
+pub use journal::JournalAdvance;
+pub use lease::Lease;
+pub use migrate::{MigrationReport, SCHEMA_VERSION};
+pub use outbox::{OUTBOX_LEASE, OutboxRow, OutboxStatus};
+pub use product::Product;
+pub use rows::{
+    ElementKind, ElementRow, FileRow, ReplicaRow, RunCursor, RunDetail, RunFile, RunFilter, RunRow,
+    SiteRow, TransitionRow,
+};
+pub use work::{NewWork, WorkLease};
+pub use writers::StoredOutcome;

@@ -1,0 +1,28 @@
+-- Files of runs. Digests are of the decoded bytes and never change once set.
+CREATE TABLE IF NOT EXISTS file (
+    id              BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    run_id          BIGINT UNSIGNED NOT NULL,
+    name            VARCHAR(255)    NOT NULL,
+    state           VARCHAR(16)     NOT NULL,
+    announced_size  BIGINT UNSIGNED NULL COMMENT 'what the DAQ said: an independent source for the audit',
+    size            BIGINT UNSIGNED NULL,
+    crc64nvme       CHAR(16)        NULL,
+    adler32         CHAR(8)         NULL,
+    crc32c          CHAR(8)         NULL,
+    buffer          VARCHAR(64)     NULL,
+    buffer_dev      BIGINT UNSIGNED NULL,
+    buffer_ino      BIGINT UNSIGNED NULL,
+    buffer_size     BIGINT UNSIGNED NULL,
+    buffer_mtime_ns BIGINT          NULL,
+    buffer_ctime_ns BIGINT          NULL,
+    sealed_at       DATETIME(6)     NULL,
+    stored_at       DATETIME(6)     NULL,
+    safe_at         DATETIME(6)     NULL COMMENT 'when it was first safe',
+    reason          TEXT            NULL COMMENT 'why it is quarantined',
+    created_at      DATETIME(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    updated_at      DATETIME(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    UNIQUE KEY file_name (run_id, name),
+    KEY file_state (state),
+    CONSTRAINT file_run FOREIGN KEY (run_id) REFERENCES run (id),
+    CONSTRAINT file_buffer FOREIGN KEY (buffer) REFERENCES element (name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin
