@@ -32,7 +32,7 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// Sockets live here: `run/`, or a short path in `/tmp` if `run/` is too deep.
     sockets: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -125,8 +125,20 @@ impl Folder {
     }
 }
 
+/// A locked folder.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would do, but for a child that another thread has just forked: it holds
+        // the file until it executes its program. Fails only if the file was not locked.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Tries to lock a stack's folder: `None` if another process holds it.
-pub(crate) fn lock(root: &Path) -> Result<Option<File>, StackError> {
+pub(crate) fn lock(root: &Path) -> Result<Option<Lock>, StackError> {
     let path = root.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -136,7 +148,7 @@ pub(crate) fn lock(root: &Path) -> Result<Option<File>, StackError> {
         .open(&path)
         .map_err(StackError::io("open", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(StackError::io("lock", &path)(error)),
     }
