@@ -1,14 +1,14 @@
 //! How to reach Kafka.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use aquifer_runtime::config::Secret;
 use rdkafka::ClientConfig;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// How to reach Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct KafkaConfig {
     /// Brokers to begin with, `host:port`, separated by commas.
@@ -22,8 +22,7 @@ pub struct KafkaConfig {
     pub replication_factor: u16,
     /// Further settings of librdkafka, passed last: TLS and SASL, for example
     /// `"security.protocol" = "SASL_SSL"`. Values never appear in logs or dumps.
-    #[serde(serialize_with = "hide_values")]
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 impl Default for KafkaConfig {
@@ -36,27 +35,6 @@ impl Default for KafkaConfig {
             properties: BTreeMap::new(),
         }
     }
-}
-
-/// Any of the properties may be a secret, so their values stay hidden.
-impl fmt::Debug for KafkaConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaConfig")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .field("topic_prefix", &self.topic_prefix)
-            .field("client_id", &self.client_id)
-            .field("replication_factor", &self.replication_factor)
-            .field("properties", &self.properties.keys())
-            .finish()
-    }
-}
-
-/// Any of the properties may be a secret, so a dump shows only their names.
-fn hide_values<S: Serializer>(
-    properties: &BTreeMap<String, String>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(properties.keys().map(|name| (name, "(hidden)")))
 }
 
 impl KafkaConfig {
@@ -83,7 +61,7 @@ impl KafkaConfig {
             config.set(*name, *value);
         }
         for (name, value) in &self.properties {
-            config.set(name, value);
+            config.set(name, value.reveal());
         }
         config
     }

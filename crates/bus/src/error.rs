@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aquifer_runtime::retry::{Classify, ErrorClass};
 use aquifer_schemas::CodecError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
@@ -45,6 +46,18 @@ pub enum BusError {
     /// A topology file does not make sense.
     #[error("cannot use a topology: {0}")]
     Topology(String),
+}
+
+impl Classify for BusError {
+    fn class(&self) -> ErrorClass {
+        if self.is_permanent() {
+            ErrorClass::Permanent
+        } else if self.is_unavailable() {
+            ErrorClass::Unavailable
+        } else {
+            ErrorClass::Transient
+        }
+    }
 }
 
 impl BusError {

@@ -196,7 +196,7 @@ fn options(config: &CatalogueConfig) -> OptsBuilder {
         .ip_or_hostname(&config.host)
         .tcp_port(config.port)
         .user(Some(&config.user))
-        .pass(Some(&config.password))
+        .pass(Some(config.password.reveal()))
         // The address that is configured, not a socket that the server suggests.
         .prefer_socket(false)
         .tcp_keepalive(Some(Duration::from_secs(30)))

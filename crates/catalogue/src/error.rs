@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aquifer_runtime::retry::{Classify, ErrorClass};
 use aquifer_schemas::{FileName, RunId, Site};
 use thiserror::Error;
 
@@ -184,25 +185,8 @@ pub enum CatalogueError {
     },
 }
 
-/// Who has to change for an operation to succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The same request will fail again.
-    Permanent,
-    /// Chance: the same request may succeed at once.
-    Transient,
-    /// The database must come back or be set right; the data are not at fault.
-    Unavailable,
-}
-
-impl CatalogueError {
-    /// Names what was attempted when the server failed.
-    pub(crate) fn server(what: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
-        move |source| Self::Server { what, source }
-    }
-
-    /// Whose fault it is.
-    pub fn class(&self) -> ErrorClass {
+impl Classify for CatalogueError {
+    fn class(&self) -> ErrorClass {
         match self {
             Self::Server { source, .. } => server_class(source),
             Self::Timeout { .. }
@@ -212,6 +196,13 @@ impl CatalogueError {
             | Self::SchemaDiverged { .. } => ErrorClass::Unavailable,
             _ => ErrorClass::Permanent,
         }
+    }
+}
+
+impl CatalogueError {
+    /// Names what was attempted when the server failed.
+    pub(crate) fn server(what: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
+        move |source| Self::Server { what, source }
     }
 
     /// Whether the foreign key `constraint` was what the server refused.

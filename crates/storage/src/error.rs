@@ -8,21 +8,10 @@ use std::io;
 use std::path::PathBuf;
 
 use aquifer_digest::{Changed, Crc64Nvme, Digests};
+use aquifer_runtime::retry::{Classify, ErrorClass};
 use thiserror::Error;
 
 use crate::key::{KeyError, ObjectKey};
-
-/// What may be done about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorClass {
-    /// The same call will fail again: the data or the request are at fault.
-    Permanent,
-    /// The same call may succeed: try again, a bounded number of times.
-    Transient,
-    /// The server, the network, the rights or the space are at fault: pause, and try
-    /// again without limit.
-    Unavailable,
-}
 
 /// What stands under a key, as far as the server tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,9 +177,8 @@ pub enum StorageError {
     },
 }
 
-impl StorageError {
-    /// What may be done about it.
-    pub fn class(&self) -> ErrorClass {
+impl Classify for StorageError {
+    fn class(&self) -> ErrorClass {
         match self {
             Self::Config { .. }
             | Self::Key(_)

@@ -18,7 +18,7 @@ pub use element::{
     ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
     StoreOptions, StoredObject, UnfinishedUpload, Verify,
 };
-pub use error::{ErrorClass, Found, StorageError};
+pub use error::{Found, StorageError};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
 pub use s3::{S3Config, S3Element};

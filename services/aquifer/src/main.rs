@@ -1,3 +1,19 @@
-//! The one binary: every service and the command line.
+//! `aquifer`: every service and the command line, in one binary.
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod failure;
+mod output;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}

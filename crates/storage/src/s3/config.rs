@@ -1,9 +1,9 @@
 //! How an S3 server is reached, and the client made of it.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aquifer_runtime::config::Secret;
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -30,7 +30,7 @@ const LEAST_PART_MIB: u64 = 5;
 const MOST_PART_MIB: u64 = 5 * 1024;
 
 /// An S3 server and a bucket on it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct S3Config {
     /// Name of this storage element in the catalogue and in policies.
@@ -47,7 +47,7 @@ pub struct S3Config {
     pub access_key: String,
     /// Secret key.
     #[serde(skip_serializing)]
-    pub secret_key: String,
+    pub secret_key: Secret,
     /// Whether the bucket goes into the path (most servers) or the host name (AWS).
     pub path_style: bool,
     /// File with PEM certificates that are trusted beside those of the system.
@@ -76,7 +76,7 @@ impl Default for S3Config {
             bucket: String::new(),
             prefix: String::new(),
             access_key: String::new(),
-            secret_key: String::new(),
+            secret_key: Secret::default(),
             path_style: true,
             ca_file: None,
             part_size_mib: 16,
@@ -85,21 +85,6 @@ impl Default for S3Config {
             request_timeout_secs: 60,
             slowest_rate_kib: 64,
         }
-    }
-}
-
-impl fmt::Debug for S3Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3Config")
-            .field("element", &self.element)
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .field("bucket", &self.bucket)
-            .field("prefix", &self.prefix)
-            .field("access_key", &self.access_key)
-            .field("part_size_mib", &self.part_size_mib)
-            .field("parts_in_flight", &self.parts_in_flight)
-            .finish_non_exhaustive()
     }
 }
 
@@ -150,7 +135,7 @@ impl S3Config {
             .operation_attempt_timeout(self.time_for(0))
             .build();
         let credentials =
-            Credentials::from_keys(self.access_key.clone(), self.secret_key.clone(), None);
+            Credentials::from_keys(self.access_key.clone(), self.secret_key.reveal(), None);
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(
                 tls::rustls_provider::CryptoMode::Ring,
@@ -199,7 +184,7 @@ mod tests {
         S3Config {
             endpoint: "http://127.0.0.1:1".to_owned(),
             bucket: "raw".to_owned(),
-            secret_key: "do-not-tell".to_owned(),
+            secret_key: "do-not-tell".to_owned().into(),
             ..S3Config::default()
         }
     }

@@ -1,0 +1,257 @@
+//! The command line: what can be asked, in clap's terms.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// From the detector's disk to the people who need the data; nothing is lost unsaid.
+#[derive(Debug, Parser)]
+#[command(name = "aquifer", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration file [default: .aquifer/run/aquifer.toml, then /etc/aquifer/aquifer.toml]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "AQUIFER_CONFIG"
+    )]
+    pub config: Option<PathBuf>,
+    /// Set one configuration key, such as `m2c.site=LNGS`; wins over file and environment
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a private stack and every service on this machine; Ctrl-C stops them
+    Up(UpArgs),
+    /// Start everything with a simulated detector and watch runs arrive
+    Demo(DemoArgs),
+    /// Stop what `up` or `demo` started in a folder
+    Down(RootArgs),
+    /// Show a running private stack: endpoints and credentials
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// Bring the catalogue's schema up to date
+    Migrate,
+    /// Topics of the bus
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// Sites whose DAQs may deliver runs
+    #[command(subcommand)]
+    Sites(SitesCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Runs in the catalogue
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Tell the whole story of a run
+    Explain(RunArg),
+    /// Compare the DAQ's list, the buffer, the catalogue and the storage
+    Audit(AuditArgs),
+    /// Messages that nobody could handle
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// A detector
+    #[command(subcommand)]
+    Daq(DaqCommand),
+    /// Run the ingester of one buffer
+    M2c(ServiceArgs),
+    /// Run the publisher of the catalogue's announcements
+    Relay(ServiceArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Stop when standard input is closed: ties the service to who started it
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RootArgs {
+    /// Folder of the stack: data, logs, configuration
+    #[arg(long, value_name = "DIR", default_value = ".aquifer/run")]
+    pub root: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// Site of the DAQ whose buffer is watched
+    #[arg(long, default_value = "LAB")]
+    pub site: String,
+    /// Folder into which the DAQ writes [default: `buffer` in the stack's folder]
+    #[arg(long, value_name = "DIR")]
+    pub buffer: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    pub up: UpArgs,
+    #[command(flatten)]
+    pub detector: DetectorArgs,
+    /// Print one line per change instead of the live view
+    #[arg(long)]
+    pub plain: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DetectorArgs {
+    /// Runs to take; without end if not given
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// Runs per second at the most
+    #[arg(long, default_value_t = 0.5)]
+    pub rate: f64,
+    /// Pictures per run
+    #[arg(long, default_value_t = 3)]
+    pub frames: u32,
+    /// Side of a picture in pixels
+    #[arg(long, default_value_t = 2304)]
+    pub pixels: u32,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Probability that the DAQ dies during a run
+    #[arg(long, default_value_t = 0.0)]
+    pub crash_probability: f64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StackCommand {
+    /// Print endpoints and credentials
+    Show {
+        #[command(flatten)]
+        root: RootArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopologyCommand {
+    /// Create what is missing, alter what can be altered, refuse the rest
+    Apply {
+        /// Topics [default: those that this version needs]
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SitesCommand {
+    /// Register a site
+    Add {
+        /// Name, such as LNGS
+        site: String,
+        /// Time zone of its DAQ's clock, such as Europe/Rome
+        #[arg(long, default_value = "UTC")]
+        time_zone: String,
+        /// What it is
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// List the sites
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration can be used
+    Check,
+    /// Print the configuration in force, without secrets
+    Dump,
+    /// Print the reference of every key
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    List(RunsListArgs),
+    /// Show one run with its files and copies
+    Show(RunArg),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunsListArgs {
+    /// Only runs of this site
+    #[arg(long)]
+    pub site: Option<String>,
+    /// Only runs in this state
+    #[arg(long)]
+    pub state: Option<String>,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub limit: u32,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunArg {
+    /// `SITE/NUMBER`, or a number at the default site; `.vN` for a later version
+    pub run: String,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// Read every object back and digest it
+    #[arg(long)]
+    pub read_back: bool,
+    /// Nothing may be in progress: what is not stored now is unaccounted
+    #[arg(long)]
+    pub strict: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List them
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send one to the topic that it came from, again
+    Replay {
+        /// Its id, as listed
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DaqCommand {
+    /// Take simulated runs into the configured buffer
+    Simulate(DetectorArgs),
+}

@@ -1,0 +1,314 @@
+//! `aquifer audit`: asks every source what it has and prints what does not add up.
+//! Exit code 1 when anything is unaccounted for.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use aquifer_audit::{
+    BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, NumberEvidence,
+    Object, Tally, reconcile,
+};
+use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
+use aquifer_m2c::{Keys, Rules};
+use aquifer_schemas::{FileName, ReplicaState, RunNumber, Site};
+use aquifer_sim::{listed_runs, read_run_list};
+use aquifer_storage::{ObjectKey, S3Element, StorageElement};
+use futures::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::open_catalogue;
+use crate::cli::AuditArgs;
+use crate::config::Config;
+use crate::output;
+
+/// Everything that is said, by site and run number.
+type Evidence = BTreeMap<(Site, RunNumber), NumberEvidence>;
+
+/// The result.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What was counted.
+    pub tally: Tally,
+    /// Findings: what is unaccounted for.
+    pub unaccounted: usize,
+    /// Each of them.
+    pub findings: Vec<Finding>,
+    /// Files of the buffer that belong to no run.
+    pub unrecognised: Vec<String>,
+    /// Objects whose keys belong to no run.
+    pub foreign_objects: Vec<String>,
+    /// Announcements that wait for longer than they may.
+    pub announcements_overdue: u64,
+}
+
+/// Audits and prints.
+pub async fn run(config: Config, args: AuditArgs) -> anyhow::Result<ExitCode> {
+    let report = audit(&config, args.read_back, args.strict).await?;
+    if args.json {
+        output::json(&report)?;
+    } else {
+        print(&report)?;
+    }
+    Ok(if report.unaccounted == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Collects what each source says and reconciles it.
+pub async fn audit(config: &Config, read_back: bool, strict: bool) -> anyhow::Result<Report> {
+    let now = Timestamp::now();
+    let patience = if strict {
+        0
+    } else {
+        config.audit.stored_within_secs
+    };
+    let deadlines = Deadlines {
+        now,
+        stored_within: SignedDuration::from_secs(patience.cast_signed()),
+        run_at_most: SignedDuration::from_secs(config.audit.run_at_most_secs.cast_signed()),
+    };
+    let catalogue = open_catalogue(config).await?;
+    let mut collected = Collected::default();
+    // The catalogue first: what it names existed before, so that a run that arrives
+    // while the audit reads is at worst in progress, never missing.
+    collected.catalogue(&catalogue, config).await?;
+    collected.storage(config, read_back).await?;
+    collected.buffer(config)?;
+    collected.daq_list(config)?;
+    let mut tally = Tally::default();
+    let mut findings = Vec::new();
+    for ((site, number), evidence) in &collected.evidence {
+        let (counted, found) = reconcile(site, *number, evidence, &deadlines);
+        tally += counted;
+        findings.extend(found);
+    }
+    let outbox = catalogue.outbox_status().await?;
+    let overdue = outbox
+        .oldest_at
+        .is_some_and(|oldest| now.duration_since(oldest) > deadlines.stored_within);
+    let announcements_overdue = if overdue { outbox.rows } else { 0 };
+    let unaccounted = findings.len()
+        + collected.unrecognised.len()
+        + collected.foreign_objects.len()
+        + announcements_overdue as usize;
+    Ok(Report {
+        tally,
+        unaccounted,
+        findings,
+        unrecognised: collected.unrecognised,
+        foreign_objects: collected.foreign_objects,
+        announcements_overdue,
+    })
+}
+
+#[derive(Default)]
+struct Collected {
+    evidence: Evidence,
+    unrecognised: Vec<String>,
+    foreign_objects: Vec<String>,
+}
+
+impl Collected {
+    fn of(&mut self, site: Site, number: RunNumber) -> &mut NumberEvidence {
+        self.evidence.entry((site, number)).or_default()
+    }
+
+    fn daq_list(&mut self, config: &Config) -> anyhow::Result<()> {
+        let path = &config.audit.daq_run_list;
+        if path.as_os_str().is_empty() || !path.is_file() {
+            return Ok(());
+        }
+        for record in listed_runs(read_run_list(path)?) {
+            let run = DaqRun {
+                started_at: record.started_at,
+                ended_at: record.ended_at,
+                files: record
+                    .files
+                    .into_iter()
+                    .map(|file| DaqFile {
+                        name: file.name,
+                        size: file.size,
+                        crc32c: file.crc32c.map(|crc32c| crc32c.to_string()),
+                    })
+                    .collect(),
+            };
+            self.of(record.site, record.number).daq.push(run);
+        }
+        Ok(())
+    }
+
+    fn buffer(&mut self, config: &Config) -> anyhow::Result<()> {
+        let folder = &config.m2c.buffer;
+        if folder.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let site: Site = config.m2c.site.parse()?;
+        let rules = config.m2c.rules()?;
+        let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let entry = entry?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(error).with_context(|| entry.path().display().to_string());
+                }
+            };
+            let text = entry.file_name().to_string_lossy().into_owned();
+            if metadata.is_dir() || rules.is_ignored(&text) {
+                continue;
+            }
+            match run_of(&rules, &text) {
+                Some((name, number)) => {
+                    let file = BufferFile {
+                        name,
+                        size: metadata.len(),
+                        modified_at: Timestamp::try_from(metadata.modified()?)?,
+                    };
+                    self.of(site.clone(), number).buffer.push(file);
+                }
+                None => self.unrecognised.push(text),
+            }
+        }
+        Ok(())
+    }
+
+    async fn catalogue(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
+        let buffer = config.m2c.element_name();
+        let mut before = None;
+        loop {
+            let filter = RunFilter {
+                limit: 1000,
+                before,
+                ..RunFilter::default()
+            };
+            let runs = catalogue.runs(&filter).await?;
+            let Some(last) = runs.last() else {
+                return Ok(());
+            };
+            before = Some(last.cursor());
+            for run in runs {
+                let Some(detail) = catalogue.run_detail(&run.id).await? else {
+                    continue;
+                };
+                let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
+                let run = catalogue_run(detail, &buffer);
+                self.of(site, number).catalogue.push(run);
+            }
+        }
+    }
+
+    async fn storage(&mut self, config: &Config, read_back: bool) -> anyhow::Result<()> {
+        let element = S3Element::new(config.storage.clone())?;
+        let keys = Keys::under(&config.m2c.key_prefix);
+        let prefix = keys.prefix().to_owned();
+        let mut pages = element.list(&prefix);
+        while let Some(page) = pages.try_next().await? {
+            for listed in page {
+                let Some((site, number)) = keys.run_of(&listed.key) else {
+                    self.foreign_objects.push(listed.key);
+                    continue;
+                };
+                let crc64nvme = checksum(&element, &listed.key, read_back).await?;
+                let object = Object {
+                    key: listed.key,
+                    size: listed.size,
+                    modified_at: listed.last_modified.unwrap_or(Timestamp::UNIX_EPOCH),
+                    crc64nvme,
+                };
+                self.of(site, number).objects.push(object);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The object's checksum: of its bytes if they are to be read, else as reported.
+async fn checksum(
+    element: &S3Element,
+    key: &str,
+    read_back: bool,
+) -> anyhow::Result<Option<String>> {
+    let key: ObjectKey = key.parse()?;
+    let checksum = if read_back {
+        Some(element.read_back(&key).await?.crc64nvme)
+    } else {
+        element.head(&key).await?.and_then(|info| info.crc64nvme)
+    };
+    Ok(checksum.map(|checksum| checksum.to_string()))
+}
+
+fn run_of(rules: &Rules, text: &str) -> Option<(FileName, RunNumber)> {
+    let name: FileName = text.parse().ok()?;
+    let number = rules.run_of(&name)?;
+    Some((name, number))
+}
+
+fn catalogue_run(detail: RunDetail, buffer: &str) -> CatalogueRun {
+    let copy_at = |name: &FileName, at_buffer: bool| {
+        detail.replicas.iter().find(|replica| {
+            let held = !matches!(replica.state, ReplicaState::Deleted | ReplicaState::Planned);
+            replica.file == *name && (replica.element == buffer) == at_buffer && held
+        })
+    };
+    let files = detail.files.iter().map(|file| CatalogueFile {
+        name: file.name.clone(),
+        state: file.state,
+        size: file.size,
+        crc32c: file.crc32c.clone(),
+        in_buffer: copy_at(&file.name, true).is_some(),
+        object: copy_at(&file.name, false).map(|replica| {
+            let crc64nvme = replica.stored_crc64nvme.clone().unwrap_or_default();
+            (replica.location.clone(), replica.stored_size, crc64nvme)
+        }),
+    });
+    CatalogueRun {
+        version: detail.row.id.version,
+        state: detail.row.state,
+        updated_at: detail.row.updated_at,
+        file_count: u64::from(detail.row.files),
+        files: files.collect(),
+        manifest_key: detail.row.manifest_key.clone(),
+    }
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    let tally = report.tally;
+    output::line(format!(
+        "{} runs: {} files stored, {} quarantined, {} in progress",
+        tally.runs, tally.stored, tally.quarantined, tally.in_progress
+    ))?;
+    for finding in &report.findings {
+        let kind = serde_json::to_value(finding.kind)?;
+        output::line(format!(
+            "{}/{}  {}  {}: {}",
+            finding.site,
+            finding.run,
+            kind.as_str().unwrap_or_default(),
+            finding.subject,
+            finding.detail
+        ))?;
+    }
+    for name in &report.unrecognised {
+        output::line(format!(
+            "buffer  unrecognised-file  {name}: it belongs to no run; hint: m2c.files, m2c.ignore-suffixes"
+        ))?;
+    }
+    for key in &report.foreign_objects {
+        output::line(format!(
+            "storage  foreign-object  {key}: its key belongs to no run"
+        ))?;
+    }
+    if report.announcements_overdue > 0 {
+        output::line(format!(
+            "catalogue  announcements-overdue  {} wait; hint: is the relay running?",
+            report.announcements_overdue
+        ))?;
+    }
+    output::line(format!("{} unaccounted", report.unaccounted))?;
+    Ok(())
+}

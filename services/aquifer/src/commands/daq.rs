@@ -1,0 +1,202 @@
+//! `aquifer daq simulate`: a detector that takes runs into the configured buffer and
+//! announces them as an experiment's DAQ does. An announcement that cannot be sent is
+//! dropped: the bus must never stall a DAQ, and the ingester finds the run by itself.
+
+use std::process::ExitCode;
+use std::sync::mpsc as blocking;
+use std::time::{Duration, Instant};
+
+use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
+use aquifer_runtime::service::{self, Context, TaskKind};
+use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
+use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunOpened, Site, event_id};
+use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunStart, RunTruth};
+use jiff::{Timestamp, Zoned};
+use tokio::sync::mpsc;
+use tracing::{Instrument, info_span};
+
+use crate::cli::DetectorArgs;
+use crate::config::Config;
+
+/// Announcements that may wait for the bus before new ones are dropped.
+const WAITING: usize = 1000;
+
+/// Pictures smaller than this are taken without waveforms, as load tests want them.
+const FULL_PIXELS: u32 = 512;
+
+enum Announcement {
+    Opened(RunOpened),
+    Closed(RunClosed),
+}
+
+/// Takes runs until the number asked for is taken or the process is told to stop.
+pub fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<ExitCode> {
+    let site: Site = config.m2c.site.parse()?;
+    let (stop, stopped) = blocking::channel();
+    let detector = detector(site, args);
+    let list = &config.audit.daq_run_list;
+    let daq = Daq::new(detector, &config.m2c.buffer, list)?.with_pace(real_time(stopped));
+    let producer_name = format!("daq@{}", config.m2c.site);
+    let buffer = config.m2c.element_name();
+    let kafka = config.kafka.clone();
+    let runs = args.runs;
+    let options = config.service("daq", "127.0.0.1:0".parse()?);
+    Ok(service::run(options, async move |context: Context| {
+        let (announce, announcements) = mpsc::channel(WAITING);
+        context.tasks.spawn(
+            "announce",
+            TaskKind::Background,
+            publish(kafka, announcements),
+        );
+        let taken = tokio::task::spawn_blocking(move || {
+            let voice = Voice {
+                producer: producer_name,
+                buffer,
+                announce,
+            };
+            take_runs(daq, runs, &voice)
+        });
+        tokio::select! {
+            taken = taken => taken??,
+            () = context.shutdown.cancelled() => drop(stop),
+        }
+        Ok(())
+    }))
+}
+
+fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
+    let side = args.pixels as usize;
+    let base = if args.pixels < FULL_PIXELS {
+        DetectorConfig::small(site)
+    } else {
+        DetectorConfig::full(site)
+    };
+    DetectorConfig {
+        seed: args.seed,
+        frames_per_run: args.frames,
+        frame: FrameSize {
+            rows: side,
+            columns: side,
+        },
+        crash_probability: args.crash_probability,
+        ..base
+    }
+    .at_rate(args.rate)
+}
+
+/// Plays the detector's own time on the wall clock, from now on.
+fn real_time(stopped: blocking::Receiver<()>) -> Pace {
+    let mut origin: Option<(Timestamp, Instant)> = None;
+    Box::new(move |due| {
+        let (first, began) = *origin.get_or_insert((due, Instant::now()));
+        let offset = due.duration_since(first);
+        let at = began + Duration::try_from(offset).unwrap_or_default();
+        let wait = at.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            // Ends early when the process stops: the run is then cut short by its end.
+            let _ = stopped.recv_timeout(wait);
+        }
+        Zoned::now().timestamp()
+    })
+}
+
+fn take_runs(mut daq: Daq, runs: Option<u64>, voice: &Voice) -> anyhow::Result<()> {
+    let mut taken = 0;
+    while runs.is_none_or(|runs| taken < runs) && !voice.announce.is_closed() {
+        daq.take_run(&mut |event| match event {
+            DaqEvent::Opened(start) => voice.say(Announcement::Opened(voice.opened(start))),
+            DaqEvent::Closed(truth) => voice.say(Announcement::Closed(voice.closed(truth))),
+        })?;
+        taken += 1;
+    }
+    Ok(())
+}
+
+/// How this DAQ speaks.
+struct Voice {
+    producer: String,
+    buffer: String,
+    announce: mpsc::Sender<Announcement>,
+}
+
+impl Voice {
+    fn say(&self, announcement: Announcement) {
+        if self.announce.try_send(announcement).is_err() {
+            tracing::warn!(
+                "the bus is away: an announcement was dropped; the run will be found in the buffer"
+            );
+        }
+    }
+
+    fn opened(&self, start: &RunStart) -> RunOpened {
+        let run = format!("daq:{}/{}@{}", start.site, start.number, start.started_at);
+        RunOpened {
+            event_id: event_id(&run, "opened", 0),
+            site: start.site.clone(),
+            run: start.number,
+            version: 0,
+            started_at: start.started_at,
+            run_type: Some(start.kind.as_str().to_owned()),
+            attributes: start.attributes(),
+            producer: self.producer.clone(),
+        }
+    }
+
+    fn closed(&self, truth: &RunTruth) -> RunClosed {
+        let start = &truth.start;
+        let run = format!("daq:{}/{}@{}", start.site, start.number, start.started_at);
+        RunClosed {
+            event_id: event_id(&run, "closed", 0),
+            site: start.site.clone(),
+            run: start.number,
+            version: 0,
+            revision: 0,
+            started_at: Some(start.started_at),
+            ended_at: truth.ended_at,
+            run_type: Some(start.kind.as_str().to_owned()),
+            closed_by: ClosedBy::Daq,
+            buffer: Some(self.buffer.clone()),
+            files: truth
+                .files
+                .iter()
+                .map(|file| ClosedFile {
+                    name: file.name.clone(),
+                    size: Some(file.size),
+                    crc32c: Some(file.crc32c.to_string()),
+                })
+                .collect(),
+            events: Some(truth.events),
+            attributes: start.attributes(),
+            producer: self.producer.clone(),
+        }
+    }
+}
+
+/// Publishes what is said; the trace of a run begins here, at its close.
+async fn publish(
+    kafka: KafkaConfig,
+    mut announcements: mpsc::Receiver<Announcement>,
+) -> anyhow::Result<()> {
+    let producer = Producer::connect(&kafka)?;
+    publish_schemas(&producer).await?;
+    while let Some(announcement) = announcements.recv().await {
+        match announcement {
+            Announcement::Opened(message) => producer.publish(&message, None).await?,
+            Announcement::Closed(message) => {
+                let root = TraceParent::new_root();
+                let run = format!("{}/{}", message.site, message.run);
+                let span = span_with_parent(
+                    info_span!("close run", run, site = %message.site),
+                    Some(&root),
+                );
+                let trace = continue_from(&span, Some(&root));
+                let traceparent = trace.as_ref().map(TraceParent::as_str);
+                producer
+                    .publish(&message, traceparent)
+                    .instrument(span)
+                    .await?;
+            }
+        }
+    }
+    Ok(())
+}

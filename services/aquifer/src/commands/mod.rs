@@ -1,0 +1,87 @@
+//! One file per command.
+
+mod audit;
+mod config_cmd;
+mod daq;
+mod dead_letters;
+mod demo;
+mod down;
+mod explain;
+mod migrate;
+mod runs;
+mod services;
+mod sites;
+mod stack;
+mod topology;
+mod up;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use aquifer_catalogue::Catalogue;
+use aquifer_schemas::RunId;
+
+use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global};
+use crate::config::Config;
+use crate::failure::Hinted;
+
+/// Carries out what was asked.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = cli.global;
+    match cli.command {
+        Command::Config(ConfigCommand::Reference) => config_cmd::reference(),
+        Command::Up(args) => block_on(up::run(args)),
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Down(args) => block_on(down::run(args)),
+        Command::Stack(command) => stack::run(command),
+        command => with_config(&global, command),
+    }
+}
+
+/// Commands that need the configuration.
+fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
+    let config = Config::load(global.config.clone(), &global.overrides)?;
+    match command {
+        Command::M2c(args) => services::m2c(&config, &args),
+        Command::Relay(args) => services::relay(&config, &args),
+        Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
+        Command::Migrate => block_on(migrate::run(config)),
+        Command::Topology(command) => block_on(topology::run(config, command)),
+        Command::Sites(command) => block_on(sites::run(config, command)),
+        Command::Config(command) => config_cmd::run(&config, &command),
+        Command::Runs(command) => block_on(runs::run(config, command)),
+        Command::Explain(args) => block_on(explain::run(config, args)),
+        Command::Audit(args) => block_on(audit::run(config, args)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
+        Command::Up(_) | Command::Demo(_) | Command::Down(_) | Command::Stack(_) => {
+            unreachable!("handled before the configuration is read")
+        }
+    }
+}
+
+/// Runs one command to its end.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+/// The catalogue, if its schema is the one that this version knows.
+async fn open_catalogue(config: &Config) -> anyhow::Result<Catalogue> {
+    let catalogue = Catalogue::connect(&config.catalogue).await?;
+    catalogue.require_current_schema().await?;
+    Ok(catalogue)
+}
+
+/// The run that `text` means; a bare number is one of the default site.
+fn run_id(config: &Config, text: &str) -> anyhow::Result<RunId> {
+    RunId::parse_at(text, config.default_site().as_ref()).map_err(|error| {
+        Hinted::new(
+            error.to_string(),
+            "write SITE/NUMBER, such as LNGS/4242, or set `default-site`",
+        )
+        .into()
+    })
+}

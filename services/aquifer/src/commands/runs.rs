@@ -1,0 +1,157 @@
+//! `aquifer runs`: what the catalogue knows.
+
+use std::process::ExitCode;
+
+use aquifer_catalogue::{AttributeValue, RunDetail, RunFilter, RunRow};
+
+use super::{open_catalogue, run_id};
+use crate::cli::{RunArg, RunsCommand, RunsListArgs};
+use crate::config::Config;
+use crate::failure::Hinted;
+use crate::output;
+
+/// Lists runs or shows one.
+pub async fn run(config: Config, command: RunsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        RunsCommand::List(args) => list(config, args).await,
+        RunsCommand::Show(args) => show(config, args).await,
+    }
+}
+
+async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
+    let filter = RunFilter {
+        site: args.site.map(|site| site.parse()).transpose()?,
+        states: args
+            .state
+            .map(|state| state.parse())
+            .transpose()?
+            .into_iter()
+            .collect(),
+        limit: args.limit,
+        ..RunFilter::default()
+    };
+    let runs = open_catalogue(&config).await?.runs(&filter).await?;
+    if args.json {
+        output::json(&runs)?;
+    } else {
+        let titles = [
+            "RUN",
+            "STATE",
+            "TYPE",
+            "STARTED",
+            "ENDED",
+            "EVENTS",
+            "FILES",
+            "SIZE",
+            "CLOSED BY",
+        ];
+        output::table(&titles, runs.iter().map(columns))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn columns(run: &RunRow) -> Vec<String> {
+    vec![
+        run.id.to_string(),
+        run.state.to_string(),
+        run.run_type.clone().unwrap_or_else(dash),
+        output::time_or_dash(run.started_at),
+        output::time_or_dash(run.ended_at),
+        run.events.map_or_else(dash, |events| events.to_string()),
+        run.files.to_string(),
+        output::size(run.bytes),
+        run.closed_by.map_or_else(dash, |by| by.to_string()),
+    ]
+}
+
+fn value(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::Bool(flag) => flag.to_string(),
+        AttributeValue::Number(number) => number.to_string(),
+        AttributeValue::Text(text) => text.clone(),
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
+    let detail = detail(&config, &args.run).await?;
+    if args.json {
+        output::json(&detail)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = &detail.row;
+    let facts = [
+        ("run", row.id.to_string()),
+        ("state", row.state.to_string()),
+        ("type", row.run_type.clone().unwrap_or_else(dash)),
+        ("started", output::time_or_dash(row.started_at)),
+        ("ended", output::time_or_dash(row.ended_at)),
+        (
+            "closed by",
+            row.closed_by.map_or_else(dash, |by| by.to_string()),
+        ),
+        (
+            "events",
+            row.events.map_or_else(dash, |events| events.to_string()),
+        ),
+        ("revision", row.revision.to_string()),
+        ("manifest", row.manifest_key.clone().unwrap_or_else(dash)),
+    ];
+    for (name, value) in facts {
+        output::line(format!("{name:<10} {value}"))?;
+    }
+    if !detail.attributes.is_empty() {
+        output::line("")?;
+        let rows = detail.attributes.iter().map(|(name, attribute)| {
+            vec![
+                name.clone(),
+                value(&attribute.value),
+                attribute.unit.clone().unwrap_or_default(),
+            ]
+        });
+        output::table(&["ATTRIBUTE", "VALUE", "UNIT"], rows)?;
+    }
+    output::line("")?;
+    let files = detail.files.iter().map(|file| {
+        vec![
+            file.name.to_string(),
+            file.state.to_string(),
+            file.size.map_or_else(dash, output::size),
+            file.crc64nvme.clone().unwrap_or_else(dash),
+            file.adler32.clone().unwrap_or_else(dash),
+        ]
+    });
+    output::table(&["FILE", "STATE", "SIZE", "CRC64NVME", "ADLER32"], files)?;
+    output::line("")?;
+    let replicas = detail.replicas.iter().map(|replica| {
+        vec![
+            replica.file.to_string(),
+            replica.element.clone(),
+            replica.state.to_string(),
+            replica.evidence.to_string(),
+            replica.evidence_method.clone(),
+            replica.location.clone(),
+        ]
+    });
+    output::table(
+        &["COPY OF", "AT", "STATE", "EVIDENCE", "BY", "LOCATION"],
+        replicas,
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that the catalogue knows of the run that `text` means.
+pub async fn detail(config: &Config, text: &str) -> anyhow::Result<RunDetail> {
+    let id = run_id(config, text)?;
+    let catalogue = open_catalogue(config).await?;
+    catalogue.run_detail(&id).await?.ok_or_else(|| {
+        Hinted::new(
+            format!("run {id} is not in the catalogue"),
+            "`aquifer runs list` shows what is; `aquifer audit` finds what should be",
+        )
+        .into()
+    })
+}

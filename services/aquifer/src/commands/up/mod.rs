@@ -1,0 +1,178 @@
+//! `aquifer up`: a private stack and every service on one machine, in one folder.
+
+mod children;
+mod plan;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use aquifer_catalogue::Catalogue;
+use aquifer_schemas::Site;
+use aquifer_stack::{Phase, Progress, Stack, StackOptions, Tools};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use children::Children;
+
+use crate::cli::UpArgs;
+use crate::commands::topology;
+use crate::config::Config;
+use crate::failure::Hinted;
+use crate::output;
+
+/// Everything that runs on this machine.
+pub struct Machine {
+    stack: Stack,
+    children: Children,
+    /// The configuration that the services run with.
+    pub config: Config,
+    /// Where that configuration lies.
+    pub config_file: PathBuf,
+}
+
+/// Starts everything, waits for Ctrl-C or SIGTERM, and stops it in order.
+pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let mut machine = Machine::start(&args).await?;
+    machine.say_where()?;
+    output::line("Ctrl-C stops everything; the data stay")?;
+    let mut stop = StopSignals::new()?;
+    loop {
+        tokio::select! {
+            () = stop.received() => break,
+            died = machine.children.watch() => output::line(died)?,
+        }
+    }
+    output::line("stopping")?;
+    machine.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGINT and SIGTERM.
+pub struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// Listens from now on.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns when the first one arrives.
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+impl Machine {
+    /// Starts servers and services and returns when all are ready.
+    pub async fn start(args: &UpArgs) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let root = std::path::absolute(&args.root.root)?;
+        let site: Site = args.site.parse()?;
+        let tools = Tools::locate(&Tools::cache(Path::new("."))).map_err(Hinted::from)?;
+        let mut printed = Ok(());
+        let stack = Stack::start(
+            StackOptions::new(&root, tools),
+            &mut |progress: Progress| {
+                if printed.is_ok() {
+                    printed = say(&progress);
+                }
+            },
+        )
+        .await?;
+        printed?;
+        let buffer = args.buffer.clone().unwrap_or_else(|| root.join("buffer"));
+        let plan = plan::Plan::new(&root, &site, &buffer)?;
+        let config_file = plan.write(stack.endpoints())?;
+        let config = Config::load(Some(config_file.clone()), &[])?;
+        prepare(&config, &site).await?;
+        let mut children = Children::new(&config_file, &root.join("log"))?;
+        children.start("m2c", config.m2c.listen)?;
+        children.start("relay", config.relay.listen)?;
+        children.all_ready().await?;
+        output::line(format!(
+            "ready after {:.1} s",
+            began.elapsed().as_secs_f64()
+        ))?;
+        Ok(Self {
+            stack,
+            children,
+            config,
+            config_file,
+        })
+    }
+
+    /// Prints where to look.
+    pub fn say_where(&self) -> anyhow::Result<()> {
+        let endpoints = self.stack.endpoints();
+        output::line(format!(
+            "buffer         {}",
+            self.config.m2c.buffer.display()
+        ))?;
+        output::line(format!("configuration  {}", self.config_file.display()))?;
+        output::line(format!("kafka          {}", endpoints.kafka_bootstrap))?;
+        output::line(format!(
+            "s3             {} bucket {}",
+            endpoints.s3.endpoint, endpoints.s3.bucket
+        ))?;
+        output::line(format!(
+            "mariadb        {}:{} database {}",
+            endpoints.mariadb.host, endpoints.mariadb.port, endpoints.mariadb.database
+        ))?;
+        output::line(
+            "look           `aquifer runs list`, `aquifer explain RUN`, `aquifer audit`, `aquifer stack show`",
+        )?;
+        Ok(())
+    }
+
+    /// Starts one more command of this binary as a child.
+    pub fn start_command(&mut self, name: &'static str, args: &[String]) -> anyhow::Result<()> {
+        self.children.start_command(name, args)
+    }
+
+    /// Says when a child has ended that should not have.
+    pub async fn watch(&mut self) -> String {
+        self.children.watch().await
+    }
+
+    /// Stops services, then servers.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.children.stop().await;
+        self.stack.stop().await?;
+        Ok(())
+    }
+}
+
+/// Schema, topics and site: what an empty stack lacks.
+async fn prepare(config: &Config, site: &Site) -> anyhow::Result<()> {
+    let catalogue = Catalogue::connect(&config.catalogue).await?;
+    catalogue.migrate().await?;
+    catalogue
+        .register_site(site, "UTC", "the private stack's DAQ")
+        .await?;
+    let report = aquifer_bus::admin::apply(&config.kafka, &topology::read(None)?, false).await?;
+    anyhow::ensure!(
+        report.refused.is_empty(),
+        "the private stack's topics differ from those needed; hint: remove its folder"
+    );
+    Ok(())
+}
+
+fn say(progress: &Progress) -> std::io::Result<()> {
+    match progress.phase {
+        Phase::Healthy => output::line(format!(
+            "{:<10} healthy after {:.1} s",
+            progress.server.to_string(),
+            progress.elapsed.as_secs_f64()
+        )),
+        _ => Ok(()),
+    }
+}

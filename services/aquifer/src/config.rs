@@ -1,0 +1,115 @@
+//! The whole configuration: one file for all services and the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aquifer_bus::KafkaConfig;
+use aquifer_catalogue::CatalogueConfig;
+use aquifer_m2c::M2cConfig;
+use aquifer_relay::RelayConfig;
+use aquifer_runtime::config::{ConfigError, Sources};
+use aquifer_runtime::service::ServiceOptions;
+use aquifer_runtime::telemetry::TelemetryConfig;
+use aquifer_schemas::Site;
+use aquifer_storage::S3Config;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the configuration is looked for when none is named, first found first.
+const DEFAULT_FILES: [&str; 2] = [".aquifer/run/aquifer.toml", "/etc/aquifer/aquifer.toml"];
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The site that is meant by a bare run number; empty means `m2c.site`.
+    pub default_site: String,
+    /// How long a service may take to finish what it has begun when it is told to stop, in seconds.
+    pub drain_timeout_secs: u64,
+    /// Logs and traces of every service.
+    pub telemetry: TelemetryConfig,
+    /// The bus.
+    pub kafka: KafkaConfig,
+    /// The catalogue's database.
+    pub catalogue: CatalogueConfig,
+    /// The object storage.
+    pub storage: S3Config,
+    /// The ingester of one buffer.
+    pub m2c: M2cConfig,
+    /// The publisher of the catalogue's announcements.
+    pub relay: RelayConfig,
+    /// What `aquifer audit` compares.
+    pub audit: AuditConfig,
+}
+
+/// `[audit]`: what is compared and how long things may be in progress.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AuditConfig {
+    /// The DAQ's own list of runs (one JSON object per line); empty where there is none.
+    pub daq_run_list: PathBuf,
+    /// From a run's end to its being stored, recorded and announced, in seconds.
+    pub stored_within_secs: u64,
+    /// From a run's begin to its end, in seconds.
+    pub run_at_most_secs: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            default_site: String::new(),
+            drain_timeout_secs: 20,
+            telemetry: TelemetryConfig::default(),
+            kafka: KafkaConfig::default(),
+            catalogue: CatalogueConfig::default(),
+            storage: S3Config::default(),
+            m2c: M2cConfig::default(),
+            relay: RelayConfig::default(),
+            audit: AuditConfig::default(),
+        }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            daq_run_list: PathBuf::new(),
+            stored_within_secs: 3600,
+            run_at_most_secs: 86_400,
+        }
+    }
+}
+
+impl Config {
+    /// Reads defaults, file, environment and `--set` overrides, in that order.
+    pub fn load(file: Option<PathBuf>, overrides: &[String]) -> Result<Self, ConfigError> {
+        let file = file.or_else(|| {
+            DEFAULT_FILES
+                .iter()
+                .map(PathBuf::from)
+                .find(|path| path.is_file())
+        });
+        aquifer_runtime::config::load(&Sources::from_process(file, overrides)?)
+    }
+
+    /// The site that is meant by a bare run number.
+    pub fn default_site(&self) -> Option<Site> {
+        let name = if self.default_site.is_empty() {
+            &self.m2c.site
+        } else {
+            &self.default_site
+        };
+        name.parse().ok()
+    }
+
+    /// How a service of this configuration runs.
+    pub fn service(&self, name: &'static str, listen: SocketAddr) -> ServiceOptions {
+        ServiceOptions {
+            name,
+            listen,
+            drain_timeout: Duration::from_secs(self.drain_timeout_secs),
+            telemetry: self.telemetry.clone(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How the command line says that something went wrong: what happened, to what, and
+//! what to do next. Exit codes: 0 done, 1 failed or found something, 2 wrong usage.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use aquifer_bus::BusError;
+use aquifer_catalogue::CatalogueError;
+use aquifer_runtime::config::ConfigError;
+use aquifer_runtime::retry::{Classify, ErrorClass};
+use aquifer_stack::StackError;
+
+/// An error with advice.
+#[derive(Debug)]
+pub struct Hinted {
+    what: String,
+    hint: String,
+}
+
+impl Hinted {
+    /// `what` happened; `hint` says what to do.
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// Prints `error` with its causes and a hint where there is one.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let mut stderr = std::io::stderr().lock();
+    // Nothing is left to do if the terminal is gone.
+    let _ = writeln!(stderr, "error: {error:#}");
+    if let Some(hint) = hint(error) {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+    let wrong_usage = error.downcast_ref::<ConfigError>().is_some();
+    ExitCode::from(if wrong_usage { 2 } else { 1 })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    let hinted = error
+        .downcast_ref::<Hinted>()
+        .map(|hinted| hinted.hint.clone());
+    hinted.or_else(|| {
+        error.chain().find_map(|cause| {
+            let unreachable = cause
+                .downcast_ref::<CatalogueError>()
+                .is_some_and(is_unavailable)
+                || cause
+                    .downcast_ref::<BusError>()
+                    .is_some_and(is_unavailable);
+            unreachable.then(|| {
+                "is it running? `aquifer up` starts a private stack, `aquifer stack show` prints where it is".to_owned()
+            })
+        })
+    })
+}
+
+fn is_unavailable(error: &impl Classify) -> bool {
+    error.class() == ErrorClass::Unavailable
+}
+
+impl From<StackError> for Hinted {
+    fn from(error: StackError) -> Self {
+        Self::new(
+            error.to_string(),
+            "`make setup` installs what the private stack needs",
+        )
+    }
+}

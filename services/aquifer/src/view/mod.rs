@@ -1,0 +1,33 @@
+//! Runs on their way, as they move: on a terminal a live screen, elsewhere one line
+//! per change. Both show what the catalogue says, nothing else.
+
+mod model;
+mod plain;
+mod screen;
+
+use std::time::Duration;
+
+use aquifer_catalogue::{Catalogue, RunFilter};
+
+pub use model::Model;
+pub use plain::Plain;
+pub use screen::{Screen, Wish};
+
+/// How often the catalogue is asked.
+pub const REFRESH: Duration = Duration::from_millis(300);
+
+/// Runs shown at the most.
+const SHOWN: u32 = 200;
+
+/// Asks the catalogue how things stand.
+pub async fn look(catalogue: &Catalogue, model: &mut Model) -> anyhow::Result<()> {
+    let filter = RunFilter {
+        limit: SHOWN,
+        ..RunFilter::default()
+    };
+    let runs = catalogue.runs(&filter).await?;
+    let counts = catalogue.counts_by_state(None).await?;
+    let waiting = catalogue.outbox_status().await?.rows;
+    model.update(runs, counts.into_iter().collect(), waiting);
+    Ok(())
+}

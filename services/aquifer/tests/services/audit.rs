@@ -1,0 +1,99 @@
+//! The audit is not a tautology: what is removed behind its back, from any source, is
+//! found.
+
+use aquifer_storage::{S3Config, S3Element, StorageElement};
+use serde_json::Value;
+
+use crate::deployment::{Deployment, take};
+
+fn kinds(report: &Value) -> Vec<String> {
+    let findings = report["findings"].as_array().unwrap();
+    let kinds = findings
+        .iter()
+        .map(|finding| finding["kind"].as_str().unwrap().to_owned());
+    kinds.collect()
+}
+
+#[test]
+fn what_is_removed_behind_its_back_is_found() {
+    let deployment = Deployment::start();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    let mut daq = deployment.daq(|config| config.frames_per_run = 1);
+    let truths: Vec<_> = (0..5).map(|_| take(&mut daq)).collect();
+    deployment.wait_stored(5);
+    deployment.check_conserved(5);
+    m2c.stop();
+    relay.stop();
+
+    let file = |n: usize| truths[n].files[0].name.to_string();
+    std::fs::remove_file(deployment.buffer().join(file(0))).unwrap();
+    deployment.delete_object(&format!("raw/LAB/00000002/v1/{}", file(1)));
+    deployment.delete_object("raw/LAB/00000003/v1/manifest.r1.json");
+    deployment.sql("DELETE r FROM replica r JOIN file f ON r.file_id = f.id JOIN run ON f.run_id = run.id WHERE run.number = 4");
+    deployment.sql("DELETE f FROM file f JOIN run ON f.run_id = run.id WHERE run.number = 4");
+    deployment.sql("DELETE r FROM replica r JOIN file f ON r.file_id = f.id JOIN run ON f.run_id = run.id WHERE run.number = 5");
+    deployment.sql("DELETE f FROM file f JOIN run ON f.run_id = run.id WHERE run.number = 5");
+    deployment
+        .sql("DELETE a FROM run_attribute a JOIN run ON a.run_id = run.id WHERE run.number = 5");
+    deployment.sql("DELETE FROM run WHERE number = 5");
+    std::fs::write(deployment.buffer().join("stray.dat"), b"?").unwrap();
+
+    let report = deployment.audit(&["--strict"]);
+    let kinds = kinds(&report);
+    for kind in [
+        "buffer-file-missing",
+        "object-missing",
+        "manifest-missing",
+        "file-rows-missing",
+        "buffer-file-uncatalogued",
+        "object-uncatalogued",
+    ] {
+        assert!(
+            kinds.iter().any(|found| found == kind),
+            "{kind} in {report:#}"
+        );
+    }
+    assert_eq!(report["unrecognised"][0], "stray.dat");
+    let output = deployment.run(&["audit", "--strict"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_run_that_only_the_daq_remembers_is_found() {
+    let deployment = Deployment::start();
+    let truth = take(&mut deployment.daq(|config| config.frames_per_run = 1));
+    std::fs::remove_file(deployment.buffer().join(truth.files[0].name.as_str())).unwrap();
+    let report = deployment.audit(&["--strict"]);
+    assert_eq!(kinds(&report), ["daq-run-unknown"]);
+}
+
+impl Deployment {
+    fn delete_object(&self, key: &str) {
+        let s3 = &self.stack.endpoints().s3;
+        let element = S3Element::new(S3Config {
+            endpoint: s3.endpoint.clone(),
+            region: s3.region.clone(),
+            bucket: s3.bucket.clone(),
+            access_key: s3.access_key.clone(),
+            secret_key: s3.secret_key.clone().into(),
+            ..S3Config::default()
+        })
+        .unwrap();
+        let key = key.parse().unwrap();
+        self.runtime
+            .block_on(element.delete_for_good(&key))
+            .unwrap();
+    }
+
+    fn sql(&self, statement: &str) {
+        let db = &self.stack.endpoints().mariadb;
+        let status = std::process::Command::new("mariadb")
+            .args(["--no-defaults", "-h", &db.host, "-P", &db.port.to_string()])
+            .args(["-u", &db.user, &format!("-p{}", db.password), &db.database])
+            .args(["-e", statement])
+            .status()
+            .unwrap();
+        assert!(status.success(), "{statement}");
+    }
+}

@@ -1,0 +1,186 @@
+//! SIGKILL at every named step and at random times, of the ingester, the relay and
+//! the servers, under load: every run is stored once, announced, equal in checksum,
+//! nothing stands twice, and the audit prints 0.
+//!
+//! `AQUIFER_CRASH_ROUNDS` sets the number of rounds (20 by default), and
+//! `AQUIFER_CRASH_REPORT` names a file for the report of a long campaign.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use aquifer_bus::Producer;
+use aquifer_sim::Daq;
+use aquifer_stack::{Halt, Server};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::deployment::{Deployment, Service, pause, take};
+
+/// Runs taken in each round.
+const RUNS: usize = 4;
+
+/// What is done to the deployment in one round.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    /// The ingester kills itself at a step.
+    M2cAt(&'static str),
+    /// The relay kills itself at a step.
+    RelayAt(&'static str),
+    /// The ingester is killed after so many milliseconds.
+    M2cAfter(u64),
+    /// The relay is killed after so many milliseconds.
+    RelayAfter(u64),
+    /// A server is killed after so many milliseconds and started again.
+    ServerAfter(Server, u64),
+}
+
+/// The rounds of a campaign: every step once, then whatever the seed says.
+fn blows(rounds: usize, random: &mut ChaCha8Rng) -> Vec<Blow> {
+    let m2c = aquifer_m2c::steps::ALL.iter().map(|step| Blow::M2cAt(step));
+    let relay = aquifer_relay::STEPS.iter().map(|step| Blow::RelayAt(step));
+    let servers = [Server::MariaDb, Server::Kafka, Server::SeaweedFs];
+    let servers = servers.map(|server| Blow::ServerAfter(server, 100));
+    let steps: Vec<_> = m2c.chain(relay).chain(servers).collect();
+    (0..rounds)
+        .map(|round| match steps.get(round) {
+            Some(step) => *step,
+            None => any_blow(&steps, random),
+        })
+        .collect()
+}
+
+fn any_blow(steps: &[Blow], random: &mut ChaCha8Rng) -> Blow {
+    let after = random.random_range(0..1500);
+    match random.random_range(0..10) {
+        0..3 => Blow::M2cAfter(after),
+        3..5 => Blow::RelayAfter(after),
+        5 => Blow::ServerAfter(Server::MariaDb, after),
+        6 => Blow::ServerAfter(Server::Kafka, after),
+        7 => Blow::ServerAfter(Server::SeaweedFs, after),
+        _ => steps[random.random_range(0..steps.len())],
+    }
+}
+
+/// A campaign on one deployment; runs pile up and are all checked again at the end.
+struct Campaign {
+    deployment: Deployment,
+    producer: Producer,
+    daq: Daq,
+    large: u32,
+    taken: usize,
+    report: String,
+}
+
+impl Campaign {
+    fn start() -> Self {
+        let deployment = Deployment::start();
+        let producer = Producer::connect(&deployment.kafka()).unwrap();
+        let daq = deployment.daq(|config| config.frames_per_run = 2);
+        Self {
+            deployment,
+            producer,
+            daq,
+            large: 700,
+            taken: 0,
+            report: String::new(),
+        }
+    }
+
+    /// Takes runs: one of several parts, the others small; every second is announced.
+    fn take_runs(&mut self) {
+        for n in 0..RUNS {
+            let truth = if n == 0 {
+                let frames = self.large;
+                let mut daq = self.deployment.daq(|config| config.frames_per_run = frames);
+                let truth = take(&mut daq);
+                self.daq = self.deployment.daq(|config| config.frames_per_run = 2);
+                truth
+            } else {
+                take(&mut self.daq)
+            };
+            if n % 2 == 1 {
+                self.deployment.announce(&self.producer, &truth);
+            }
+            self.taken += 1;
+        }
+    }
+
+    fn round(&mut self, blow: Blow) {
+        let crash = |name, step| Some((name, step));
+        let (m2c_at, relay_at) = match blow {
+            Blow::M2cAt(step) => (crash("m2c", step), None),
+            Blow::RelayAt(step) => (None, crash("relay", step)),
+            _ => (None, None),
+        };
+        let mut m2c = self.deployment.service("m2c", m2c_at.map(|(_, step)| step));
+        let mut relay = self
+            .deployment
+            .service("relay", relay_at.map(|(_, step)| step));
+        self.take_runs();
+        match blow {
+            Blow::M2cAt(step) => m2c = self.after_suicide(m2c, step),
+            Blow::RelayAt(step) => relay = self.after_suicide(relay, step),
+            Blow::M2cAfter(ms) => m2c = self.killed(m2c, ms),
+            Blow::RelayAfter(ms) => relay = self.killed(relay, ms),
+            Blow::ServerAfter(server, ms) => {
+                pause(Duration::from_millis(ms));
+                let stack = &mut self.deployment.stack;
+                self.deployment
+                    .runtime
+                    .block_on(stack.restart(server, Halt::Kill))
+                    .unwrap();
+            }
+        }
+        self.deployment.wait_stored(self.taken);
+        m2c.kill();
+        relay.kill();
+    }
+
+    /// The process must die at its step; without that the round proves nothing.
+    fn after_suicide(&self, mut service: Service, step: &str) -> Service {
+        self.deployment
+            .wait_until(&format!("death at {step}"), || service.is_killed());
+        self.deployment.service(service.name, None)
+    }
+
+    fn killed(&self, service: Service, after_ms: u64) -> Service {
+        pause(Duration::from_millis(after_ms));
+        let name = service.name;
+        service.kill();
+        self.deployment.service(name, None)
+    }
+
+    fn note(&mut self, round: usize, blow: Blow, took: Duration) {
+        let blow = format!("{blow:?}").replace('"', "");
+        writeln!(
+            self.report,
+            "| {round} | {blow} | {} | {:.1} |",
+            self.taken,
+            took.as_secs_f64()
+        )
+        .unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_done_twice_whoever_is_killed() {
+    let rounds = std::env::var("AQUIFER_CRASH_ROUNDS").map_or(20, |text| text.parse().unwrap());
+    let mut random = ChaCha8Rng::seed_from_u64(20);
+    let mut campaign = Campaign::start();
+    for (round, blow) in blows(rounds, &mut random).into_iter().enumerate() {
+        let began = Instant::now();
+        campaign.round(blow);
+        if round % 10 == 9 || round + 1 == rounds {
+            campaign.deployment.check_conserved(campaign.taken);
+        }
+        campaign.note(round + 1, blow, began.elapsed());
+    }
+    if let Ok(path) = std::env::var("AQUIFER_CRASH_REPORT") {
+        let head = format!(
+            "# Crash campaign\n\n{rounds} rounds, {} runs: each stored once, announced, equal in checksum \
+             (every object read back), audit 0.\n\n| round | blow | runs so far | s |\n|---|---|---|---|\n",
+            campaign.taken
+        );
+        std::fs::write(path, head + &campaign.report).unwrap();
+    }
+}

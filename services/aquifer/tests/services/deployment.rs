@@ -1,0 +1,299 @@
+//! A deployment of its own for one test: servers, buffer, configuration, services.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use aquifer_bus::{KafkaConfig, Producer};
+use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, Site, event_id};
+use aquifer_sim::{Daq, DaqEvent, DetectorConfig, RunTruth};
+use aquifer_stack::{Stack, StackOptions, Tools};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The binary under test.
+pub(crate) const AQUIFER: &str = env!("CARGO_BIN_EXE_aquifer");
+
+/// How long anything may take to settle before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Servers and a folder; everything ends and goes with it.
+pub(crate) struct Deployment {
+    pub(crate) runtime: Runtime,
+    pub(crate) stack: Stack,
+    pub(crate) folder: TempDir,
+    config: PathBuf,
+}
+
+/// A service as a child process; killed when dropped.
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    child: Child,
+}
+
+impl Deployment {
+    /// Starts servers, creates schema, topics and site.
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tools =
+            Tools::locate(&Tools::cache(&repository)).unwrap_or_else(|error| panic!("{error}"));
+        let options = StackOptions::new(folder.path().join("stack"), tools);
+        let stack = runtime
+            .block_on(Stack::start(options, &mut |_| {}))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let config = folder.path().join("aquifer.toml");
+        let deployment = Self {
+            runtime,
+            stack,
+            folder,
+            config,
+        };
+        deployment.write_config();
+        deployment.expect(&["migrate"]);
+        deployment.expect(&["topology", "apply"]);
+        deployment.expect(&["sites", "add", "LAB"]);
+        deployment
+    }
+
+    fn write_config(&self) {
+        let ends = self.stack.endpoints();
+        let (db, s3) = (&ends.mariadb, &ends.s3);
+        fs::create_dir_all(self.buffer()).unwrap();
+        let text = format!(
+            r#"
+            [kafka]
+            bootstrap-servers = "{kafka}"
+            [catalogue]
+            host = "{host}"
+            port = {port}
+            database = "{database}"
+            user = "{user}"
+            password = "{password}"
+            [storage]
+            endpoint = "{endpoint}"
+            region = "{region}"
+            bucket = "{bucket}"
+            access-key = "{access_key}"
+            secret-key = "{secret_key}"
+            part-size-mib = 5
+            [telemetry]
+            traces = "file"
+            traces-dir = "{folder}/traces"
+            [m2c]
+            listen = "127.0.0.1:0"
+            site = "LAB"
+            buffer = "{folder}/buffer"
+            journal = "{folder}/journal"
+            scan-interval-ms = 200
+            announce-grace-ms = 500
+            quiet-secs = 3
+            missing-deadline-secs = 3
+            [relay]
+            listen = "127.0.0.1:0"
+            lease-secs = 2
+            [audit]
+            daq-run-list = "{folder}/daq-runs.jsonl"
+            stored-within-secs = 60
+            "#,
+            kafka = ends.kafka_bootstrap,
+            host = db.host,
+            port = db.port,
+            database = db.database,
+            user = db.user,
+            password = db.password,
+            endpoint = s3.endpoint,
+            region = s3.region,
+            bucket = s3.bucket,
+            access_key = s3.access_key,
+            secret_key = s3.secret_key,
+            folder = self.folder.path().display(),
+        );
+        fs::write(&self.config, text).unwrap();
+    }
+
+    /// Where the simulated DAQ writes.
+    pub(crate) fn buffer(&self) -> PathBuf {
+        self.folder.path().join("buffer")
+    }
+
+    /// A DAQ whose runs are small; `frames` above 500 give files of several parts.
+    pub(crate) fn daq(&self, change: impl FnOnce(&mut DetectorConfig)) -> Daq {
+        let site: Site = "LAB".parse().unwrap();
+        let mut config = DetectorConfig::small(site);
+        change(&mut config);
+        let list = self.folder.path().join("daq-runs.jsonl");
+        Daq::new(config, &self.buffer(), &list).unwrap()
+    }
+
+    /// The bus, as the configuration has it.
+    pub(crate) fn kafka(&self) -> KafkaConfig {
+        KafkaConfig {
+            bootstrap_servers: self.stack.endpoints().kafka_bootstrap.clone(),
+            ..KafkaConfig::default()
+        }
+    }
+
+    /// Announces a run as the DAQ does.
+    pub(crate) fn announce(&self, producer: &Producer, truth: &RunTruth) {
+        let message = run_closed(truth);
+        self.runtime
+            .block_on(producer.publish(&message, None))
+            .unwrap();
+    }
+
+    /// A command of the binary, with this deployment's configuration.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(AQUIFER);
+        command.arg("--config").arg(&self.config).args(args);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed and gives its standard output.
+    pub(crate) fn expect(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "aquifer {args:?}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts a service; `crash_at` names the step at which it kills itself.
+    pub(crate) fn service(&self, name: &'static str, crash_at: Option<&str>) -> Service {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{name}.log")))
+            .unwrap();
+        let mut command = self.command(&[name, "--until-stdin-closes"]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        if let Some(step) = crash_at {
+            command.env("AQUIFER_CRASH_AT", step);
+        }
+        let child = command.spawn().unwrap();
+        Service { name, child }
+    }
+
+    /// What the services said, for the message of a failed test.
+    pub(crate) fn logs(&self) -> String {
+        ["m2c", "relay"]
+            .iter()
+            .map(|name| {
+                let path = self.folder.path().join(format!("{name}.log"));
+                let text = fs::read_to_string(path).unwrap_or_default();
+                let tail: Vec<_> = text.lines().rev().take(40).collect();
+                let tail: Vec<_> = tail.into_iter().rev().collect();
+                format!("--- {name}\n{}\n", tail.join("\n"))
+            })
+            .collect()
+    }
+
+    /// Waits until `condition` holds.
+    pub(crate) fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(
+                Instant::now() < deadline,
+                "not within {PATIENCE:?}: {what}\n{}",
+                self.logs()
+            );
+            pause(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Service {
+    /// Ends the process by SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Tells the process to stop and waits for it to do so in order.
+    pub(crate) fn stop(mut self) {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{}: {status}", self.name);
+    }
+
+    /// Whether it was ended by SIGKILL: by itself, at its step.
+    pub(crate) fn is_killed(&mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        match self.child.try_wait().unwrap() {
+            Some(status) => {
+                assert_eq!(status.signal(), Some(9), "{}: {status}", self.name);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Takes one run; it is closed by its side files, unless it crashes.
+pub(crate) fn take(daq: &mut Daq) -> RunTruth {
+    daq.take_run(&mut |_: DaqEvent<'_>| {}).unwrap()
+}
+
+/// Waits between two looks at a condition.
+pub(crate) fn pause(time: Duration) {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(time);
+}
+
+fn run_closed(truth: &RunTruth) -> RunClosed {
+    let start = &truth.start;
+    RunClosed {
+        event_id: event_id(
+            &format!("daq:{}@{}", start.number, start.started_at),
+            "closed",
+            0,
+        ),
+        site: start.site.clone(),
+        run: start.number,
+        version: 0,
+        revision: 0,
+        started_at: Some(start.started_at),
+        ended_at: truth.ended_at,
+        run_type: Some(start.kind.as_str().to_owned()),
+        closed_by: ClosedBy::Daq,
+        buffer: None,
+        files: truth
+            .files
+            .iter()
+            .map(|file| ClosedFile {
+                name: file.name.clone(),
+                size: Some(file.size),
+                crc32c: Some(file.crc32c.to_string()),
+            })
+            .collect(),
+        events: Some(truth.events),
+        attributes: start.attributes(),
+        producer: "daq@LAB".to_owned(),
+    }
+}

@@ -1,0 +1,10 @@
+//! The services as processes against real servers: one binary for this floor.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod audit;
+mod command_line;
+mod crash;
+mod deployment;
+mod verdict;
+mod way_of_a_run;

@@ -1,0 +1,111 @@
+//! The way of a run from the buffer to the announcement, undisturbed.
+
+use aquifer_bus::Producer;
+
+use crate::deployment::{Deployment, take};
+
+#[test]
+fn every_closed_run_is_stored_catalogued_and_announced() {
+    let deployment = Deployment::start();
+    let producer = Producer::connect(&deployment.kafka()).unwrap();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    let mut daq = deployment.daq(|config| config.frames_per_run = 3);
+    // Announced, found by the scan, and larger than one part.
+    let announced = take(&mut daq);
+    deployment.announce(&producer, &announced);
+    take(&mut daq);
+    let mut large = deployment.daq(|config| config.frames_per_run = 800);
+    let large = take(&mut large);
+    assert!(large.files[0].size > 6_000_000, "several parts");
+    deployment.wait_stored(3);
+    deployment.check_conserved(3);
+    let story = deployment.expect(&["explain", "LAB/1"]);
+    for part in ["closed → stored", "store file", "announce", "trace "] {
+        assert!(story.contains(part), "{part} in\n{story}");
+    }
+    let shown = deployment.expect(&["runs", "show", "1"]);
+    assert!(shown.contains("E2"), "{shown}");
+    m2c.stop();
+    relay.stop();
+}
+
+#[test]
+fn a_run_whose_daq_died_is_closed_by_inference_and_told() {
+    let deployment = Deployment::start();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    let mut daq = deployment.daq(|config| config.crash_probability = 1.0);
+    assert!(take(&mut daq).crashed);
+    deployment.wait_stored(1);
+    deployment.check_conserved(1);
+    let shown = deployment.expect(&["runs", "show", "1", "--json"]);
+    assert!(shown.contains("\"inferred\""), "{shown}");
+    let signals = deployment.signals();
+    assert_eq!(signals.len(), 1, "{signals:?}");
+    assert_eq!(signals[0].name, "run-closed-by-inference");
+    drop((m2c, relay));
+}
+
+#[test]
+fn bytes_that_the_logger_did_not_write_are_quarantined_and_told() {
+    let deployment = Deployment::start();
+    let mut daq = deployment.daq(|config| config.frames_per_run = 1);
+    let truth = take(&mut daq);
+    let path = deployment.buffer().join(truth.files[0].name.as_str());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    deployment.wait_until("quarantined", || deployment.count("quarantined") == 1);
+    deployment.wait_until("signal out", || !deployment.signals().is_empty());
+    assert_eq!(deployment.signals()[0].name, "file-changed");
+    assert_eq!(deployment.audit(&["--strict"])["tally"]["stored"], 0);
+    drop((m2c, relay));
+}
+
+#[test]
+fn a_run_number_used_again_is_the_next_version() {
+    let deployment = Deployment::start();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    take(&mut deployment.daq(|config| config.frames_per_run = 1));
+    deployment.wait_stored(1);
+    m2c.stop();
+    // The DAQ is reset: other data under the same number, and an ingester that has
+    // lost its memory.
+    std::fs::remove_dir_all(deployment.buffer()).unwrap();
+    std::fs::remove_dir_all(deployment.folder.path().join("journal")).unwrap();
+    std::fs::remove_file(deployment.folder.path().join("daq-runs.jsonl")).unwrap();
+    let mut daq = deployment.daq(|config| {
+        config.frames_per_run = 1;
+        config.seed = 2;
+    });
+    take(&mut daq);
+    let m2c = deployment.service("m2c", None);
+    deployment.wait_until("two versions", || deployment.count("stored") == 2);
+    let shown = deployment.expect(&["runs", "show", "LAB/1.v2"]);
+    assert!(shown.contains("stored"), "{shown}");
+    deployment.wait_until("signal out", || !deployment.signals().is_empty());
+    assert_eq!(deployment.signals()[0].name, "run-number-reused");
+    drop((m2c, relay));
+}
+
+#[test]
+fn a_message_that_makes_no_sense_is_buried_and_listed() {
+    let deployment = Deployment::start();
+    let producer = Producer::connect(&deployment.kafka()).unwrap();
+    let mut daq = deployment.daq(|config| config.frames_per_run = 1);
+    let mut truth = take(&mut daq);
+    truth.files[0].name = "passwd".parse().unwrap();
+    deployment.announce(&producer, &truth);
+    let m2c = deployment.service("m2c", None);
+    deployment.wait_until("buried", || {
+        deployment
+            .expect(&["dead-letters", "list"])
+            .contains("passwd")
+    });
+    drop(m2c);
+}

@@ -1,0 +1,76 @@
+//! Takes runs from the ledger and works on a bounded number of them at a time, each
+//! by one worker only, each not before its time.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use aquifer_schemas::RunNumber;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{Journal, Ledger};
+
+/// The ledger is looked at so often even if nobody wakes the dispatcher.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What became of one piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done as far as it can be now.
+    Done,
+    /// To be looked at again after a while.
+    Later(Duration),
+}
+
+/// Runs `work` for the runs that `select` lists, at most `workers` at a time, until
+/// shutdown. Work under way is finished before this returns.
+pub(crate) async fn dispatch<Fut>(
+    journal: &Journal,
+    workers: usize,
+    shutdown: &CancellationToken,
+    select: impl Fn(&Ledger) -> Vec<RunNumber>,
+    work: impl Fn(RunNumber) -> Fut,
+) where
+    Fut: Future<Output = (RunNumber, Outcome)>,
+{
+    let mut under_way = FuturesUnordered::new();
+    let mut taken: HashSet<RunNumber> = HashSet::new();
+    let mut not_before: HashMap<RunNumber, Instant> = HashMap::new();
+    loop {
+        let changed = journal.changed().notified();
+        tokio::pin!(changed);
+        // Registered before the ledger is read: a change in between is not missed.
+        changed.as_mut().enable();
+        if !shutdown.is_cancelled() && taken.len() < workers {
+            let due = select(&journal.ledger());
+            let now = Instant::now();
+            not_before.retain(|_, time| *time > now);
+            let free = workers - taken.len();
+            let due: Vec<_> = due
+                .into_iter()
+                .filter(|run| !taken.contains(run) && !not_before.contains_key(run))
+                .take(free)
+                .collect();
+            for run in due {
+                taken.insert(run);
+                under_way.push(work(run));
+            }
+        }
+        if shutdown.is_cancelled() && under_way.is_empty() {
+            return;
+        }
+        tokio::select! {
+            Some((run, outcome)) = under_way.next() => {
+                taken.remove(&run);
+                if let Outcome::Later(pause) = outcome {
+                    not_before.insert(run, Instant::now() + pause);
+                }
+            }
+            () = &mut changed => {}
+            () = tokio::time::sleep(TICK) => {}
+            () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What every part of the ingester shares: its site and buffer, its journal, and the
+//! two places in the middle to which it brings the runs.
+
+use std::sync::Arc;
+
+use aquifer_catalogue::Catalogue;
+use aquifer_runtime::retry::RetryPolicy;
+use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
+use aquifer_storage::StorageElement;
+use tokio_util::sync::CancellationToken;
+
+use crate::buffer::BufferRules;
+use crate::journal::Journal;
+use crate::keys::Keys;
+use crate::signals::Signals;
+
+/// Shared by the scan, the intake, the storing and the recording.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    /// Where the DAQ lives.
+    pub site: Site,
+    /// Name of the buffer among the storage elements.
+    pub buffer_element: String,
+    /// Which files belong to runs and when they are closed.
+    pub rules: BufferRules,
+    /// The local memory.
+    pub journal: Journal,
+    /// Where the runs' rows go.
+    pub catalogue: Catalogue,
+    /// Where the files go.
+    pub storage: Arc<dyn StorageElement>,
+    /// Names of the objects.
+    pub keys: Keys,
+    /// Words for people.
+    pub signals: Signals,
+    /// How storage and catalogue are retried.
+    pub retry: RetryPolicy,
+    /// Cancelled when the process drains.
+    pub shutdown: CancellationToken,
+}
+
+impl Edge {
+    /// A run of this site.
+    pub(crate) fn run_id(&self, number: RunNumber, version: RunVersion) -> RunId {
+        RunId {
+            site: self.site.clone(),
+            number,
+            version,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The intake: what the DAQ announces on the bus hastens what the scan would find.
+//!
+//! A message is done once it is in the journal. One that cannot be used goes to the
+//! dead letters; one about another site is not for this ingester.
+
+use std::time::Duration;
+
+use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
+use aquifer_digest::{Crc32c, FileIdentity};
+use aquifer_runtime::crash::crash_point;
+use aquifer_schemas::{
+    ClosedBy, DeadLetterReason, Message, RunClosed, RunNumber, RunOpened, RunVersion,
+};
+use jiff::Timestamp;
+
+use crate::edge::Edge;
+use crate::events;
+use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+use crate::steps;
+
+/// How long leaving the group may take.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Turns announcements into journal records.
+pub(crate) struct Intake {
+    edge: Edge,
+    schemas: Schemas,
+    producer: Producer,
+    group: String,
+}
+
+/// What a message amounts to.
+enum Meaning {
+    Record(Record),
+    Ignore(RunNumber, &'static str),
+}
+
+/// Why a message cannot be used.
+enum Unusable {
+    /// The message is at fault.
+    Message {
+        reason: DeadLetterReason,
+        error: String,
+    },
+    /// The bus is: it is asked again.
+    Bus(BusError),
+}
+
+impl From<BusError> for Unusable {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Codec(error) => Self::Message {
+                reason: DeadLetterReason::Undecodable,
+                error: error.to_string(),
+            },
+            other => Self::Bus(other),
+        }
+    }
+}
+
+impl Intake {
+    /// Reads with `schemas` and buries with `producer`, as member of `group`.
+    pub(crate) fn new(edge: Edge, schemas: Schemas, producer: Producer, group: String) -> Self {
+        Self {
+            edge,
+            schemas,
+            producer,
+            group,
+        }
+    }
+
+    /// Consumes until shutdown, then commits what is done and leaves the group.
+    pub(crate) async fn run(&self, mut consumer: Consumer) -> anyhow::Result<()> {
+        let shutdown = self.edge.shutdown.clone();
+        while let Some(Some(delivery)) = shutdown.run_until_cancelled(consumer.next()).await {
+            self.take(delivery?).await?;
+        }
+        consumer.close(LEAVE).await?;
+        Ok(())
+    }
+
+    async fn take(&self, delivery: Delivery) -> anyhow::Result<()> {
+        match self.understand(&delivery).await {
+            Ok(Meaning::Record(record)) => {
+                self.edge.journal.append(record.clone()).await?;
+                crash_point(steps::MESSAGE_JOURNALED);
+                self.report(&record);
+            }
+            Ok(Meaning::Ignore(run, why)) => events::message_ignored(run, why),
+            Err(Unusable::Message { reason, error }) => {
+                dead_letters::bury(&self.producer, &delivery, reason, &error, 1, &self.group)
+                    .await?;
+                events::message_buried(&error);
+            }
+            Err(Unusable::Bus(error)) => return Err(error.into()),
+        }
+        delivery.ack.done();
+        Ok(())
+    }
+
+    fn report(&self, record: &Record) {
+        if let Record::Closed {
+            run,
+            version,
+            closure,
+        } = record
+        {
+            let id = self.edge.run_id(*run, *version);
+            events::run_closed(&id, closure.closed_by.as_str(), closure.files.len());
+        }
+    }
+
+    async fn understand(&self, delivery: &Delivery) -> Result<Meaning, Unusable> {
+        if delivery.topic == RunOpened::TOPIC {
+            let message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
+            Ok(self.opened(message, delivery))
+        } else {
+            let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
+            self.closed(message, delivery)
+        }
+    }
+
+    fn opened(&self, message: RunOpened, delivery: &Delivery) -> Meaning {
+        if message.site != self.edge.site {
+            return Meaning::Ignore(message.run, "other site");
+        }
+        if self.edge.journal.ledger().is_closed(message.run) {
+            return Meaning::Ignore(message.run, "already closed");
+        }
+        Meaning::Record(Record::Opened {
+            run: message.run,
+            opening: Opening {
+                started_at: message.started_at,
+                run_type: message.run_type,
+                attributes: message.attributes,
+                trace: delivery.traceparent.clone(),
+            },
+        })
+    }
+
+    fn closed(&self, message: RunClosed, delivery: &Delivery) -> Result<Meaning, Unusable> {
+        if message.site != self.edge.site {
+            return Ok(Meaning::Ignore(message.run, "other site"));
+        }
+        if message.producer == self.edge.signals.producer {
+            return Ok(Meaning::Ignore(message.run, "announced here"));
+        }
+        let elsewhere = |buffer: &String| *buffer != self.edge.buffer_element;
+        if message.buffer.as_ref().is_some_and(elsewhere) {
+            return Ok(Meaning::Ignore(message.run, "other buffer"));
+        }
+        let files = message
+            .files
+            .iter()
+            .map(|file| self.expected(message.run, file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let version = self.version_of(message.run, &files);
+        Ok(Meaning::Record(Record::Closed {
+            run: message.run,
+            version,
+            closure: Closure {
+                closed_by: ClosedBy::Daq,
+                started_at: message.started_at,
+                ended_at: message.ended_at,
+                run_type: message.run_type,
+                events: message.events,
+                attributes: message.attributes,
+                files,
+                trace: delivery.traceparent.clone(),
+                learnt_at: Timestamp::now(),
+            },
+        }))
+    }
+
+    /// The version that the announced files belong to: the next one where the buffer
+    /// holds other bytes under a stored name, because the DAQ used the number again.
+    fn version_of(&self, run: RunNumber, files: &[ExpectedFile]) -> RunVersion {
+        let ledger = self.edge.journal.ledger();
+        let rewritten = files.iter().any(|file| {
+            let path = self.edge.rules.path(&file.name);
+            match ledger.knowledge(run, &file.name) {
+                Knowledge::Stored(known) => std::fs::symlink_metadata(path)
+                    .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
+                _ => false,
+            }
+        });
+        ledger.version(run) + RunVersion::from(rewritten)
+    }
+
+    /// A file name from a message becomes a path: it must be one that this buffer's
+    /// templates give to this run.
+    fn expected(
+        &self,
+        run: RunNumber,
+        file: &aquifer_schemas::ClosedFile,
+    ) -> Result<ExpectedFile, Unusable> {
+        let invalid = |error: String| Unusable::Message {
+            reason: DeadLetterReason::Invalid,
+            error,
+        };
+        if self.edge.rules.run_of(&file.name) != Some(run) {
+            return Err(invalid(format!(
+                "file `{}` is not a file of run {run} by the templates of this buffer",
+                file.name
+            )));
+        }
+        let crc32c = file
+            .crc32c
+            .as_ref()
+            .map(|hex| hex.parse::<Crc32c>())
+            .transpose()
+            .map_err(|error| invalid(format!("file `{}`: {error}", file.name)))?;
+        Ok(ExpectedFile {
+            name: file.name.clone(),
+            size: file.size,
+            crc32c,
+        })
+    }
+}
+
+/// The topics that the intake reads.
+pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC];

@@ -1,0 +1,161 @@
+//! The ingester's memory at the edge: what was closed, sealed, stored and recorded,
+//! on local disk, so that it starts and goes on for days without catalogue, bus or
+//! storage and never does twice what was done.
+//!
+//! One thread owns the file. It gathers what waits, syncs it once, applies it to the
+//! [`Ledger`] and only then answers: what a caller was told is on disk.
+
+mod ledger;
+mod log;
+mod record;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
+pub(crate) use log::{LogError, Recovery};
+pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+
+use log::Log;
+
+/// Appends that may wait for the next sync.
+const QUEUE: usize = 1024;
+
+/// Records synced at once.
+const BATCH: usize = 256;
+
+/// A journal is rewritten when it is this long and mostly history.
+const REWRITE_ABOVE_BYTES: u64 = 16 << 20;
+
+/// An append that did not reach the disk.
+#[derive(Debug, Error, Clone)]
+pub(crate) enum JournalError {
+    /// The disk said no; nothing of the append counts.
+    #[error("{0}")]
+    Disk(Arc<LogError>),
+    /// The journal's thread is gone: the process is ending.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+struct Append {
+    record: Record,
+    done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// Handle to the journal; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    appends: mpsc::Sender<Append>,
+    ledger: Arc<Mutex<Ledger>>,
+    changed: Arc<Notify>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, rebuilds the ledger and starts its thread. The
+    /// thread ends when the last handle is dropped.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Recovery), LogError> {
+        let (log, records, recovery) = Log::open(folder)?;
+        let mut ledger = Ledger::default();
+        for record in records {
+            ledger.apply(record);
+        }
+        let ledger = Arc::new(Mutex::new(ledger));
+        let changed = Arc::new(Notify::new());
+        let (appends, queue) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            log,
+            ledger: Arc::clone(&ledger),
+            changed: Arc::clone(&changed),
+            rewrite_above: REWRITE_ABOVE_BYTES,
+        };
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|source| LogError::Io {
+                path: folder.to_owned(),
+                action: "start thread",
+                source,
+            })?;
+        let journal = Self {
+            appends,
+            ledger,
+            changed,
+        };
+        Ok((journal, recovery))
+    }
+
+    /// Makes `record` true: returns when it is on disk and in the ledger.
+    pub(crate) async fn append(&self, record: Record) -> Result<(), JournalError> {
+        let (done, answer) = oneshot::channel();
+        self.appends
+            .send(Append { record, done })
+            .await
+            .map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// The state of every run. Hold it briefly: the journal waits.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whenever the ledger has changed.
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.changed
+    }
+}
+
+struct Writer {
+    log: Log,
+    ledger: Arc<Mutex<Ledger>>,
+    changed: Arc<Notify>,
+    rewrite_above: u64,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Append>) {
+        let mut waiting = Vec::with_capacity(BATCH);
+        while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+            let (records, answers): (Vec<_>, Vec<_>) = waiting
+                .drain(..)
+                .map(|append| (append.record, append.done))
+                .unzip();
+            let outcome = self
+                .log
+                .append(&records)
+                .map_err(|error| JournalError::Disk(Arc::new(error)));
+            if outcome.is_ok() {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                for record in records {
+                    ledger.apply(record);
+                }
+            }
+            self.changed.notify_waiters();
+            for answer in answers {
+                // A caller that has gone away does not change what is on disk.
+                let _ = answer.send(outcome.clone());
+            }
+            self.rewrite_if_long();
+        }
+    }
+
+    /// Drops history when the journal is long: in the steady state its length
+    /// follows the number of files in the buffer.
+    fn rewrite_if_long(&mut self) {
+        if self.log.length() < self.rewrite_above {
+            return;
+        }
+        let records = {
+            let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.compact()
+        };
+        if let Err(error) = self.log.rewrite(&records) {
+            tracing::warn!(%error, "the journal could not be rewritten and grows on");
+        }
+        self.rewrite_above = (self.log.length() * 3).max(REWRITE_ABOVE_BYTES);
+    }
+}

@@ -1,0 +1,166 @@
+//! What the journal remembers: one record per thing that became true at the edge.
+
+use std::collections::BTreeMap;
+
+use aquifer_digest::{Crc32c, Digests, FileIdentity};
+use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, RunVersion};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::ledger::Settled;
+
+/// One fact about one run, as written to disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub(crate) enum Record {
+    /// The DAQ announced that the run began.
+    Opened {
+        /// The run.
+        run: RunNumber,
+        /// What was announced.
+        opening: Opening,
+    },
+    /// The run is over and these are its files. A higher version than before says
+    /// that the DAQ used the number again.
+    Closed {
+        /// The run.
+        run: RunNumber,
+        /// Version under the number.
+        version: RunVersion,
+        /// How, when and with which files it was closed.
+        closure: Closure,
+    },
+    /// A file is in object storage, its digests verified on the way.
+    Stored {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// Where it is and what it is.
+        facts: StoredFacts,
+    },
+    /// A file cannot be trusted or is gone.
+    Quarantined {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// `changed` or `vanished`.
+        state: FileState,
+        /// Why, for the person who is told.
+        reason: String,
+    },
+    /// The run's manifest object is in storage.
+    Manifested {
+        /// The run.
+        run: RunNumber,
+        /// Key of the manifest.
+        key: String,
+    },
+    /// Other bytes hold the run's keys: its files go under the next version.
+    Reversioned {
+        /// The run.
+        run: RunNumber,
+        /// The version to use from now on.
+        version: RunVersion,
+    },
+    /// The catalogue holds everything known of the run up to and including its
+    /// `facts`-th record.
+    Recorded {
+        /// The run.
+        run: RunNumber,
+        /// How many facts about the run the catalogue holds.
+        facts: u64,
+    },
+    /// A run that is done, as a compacted journal keeps it.
+    Settled {
+        /// The run.
+        run: RunNumber,
+        /// What must be remembered of it.
+        settled: Settled,
+    },
+}
+
+/// A run that the DAQ says has begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The DAQ's run type.
+    pub run_type: Option<String>,
+    /// What else the DAQ said.
+    pub attributes: BTreeMap<String, String>,
+    /// W3C trace context of the announcement.
+    pub trace: Option<String>,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closure {
+    /// Who said so.
+    pub closed_by: ClosedBy,
+    /// When the run began, where known.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; for an inferred closure the last change of its files.
+    pub ended_at: Timestamp,
+    /// The DAQ's run type.
+    pub run_type: Option<String>,
+    /// Events taken, as the DAQ counts.
+    pub events: Option<u64>,
+    /// What else the DAQ said.
+    pub attributes: BTreeMap<String, String>,
+    /// Files that belong to the run, as far as the closer knows.
+    pub files: Vec<ExpectedFile>,
+    /// W3C trace context: of the announcement, or begun here.
+    pub trace: Option<String>,
+    /// When this ingester learnt of the closure: the start of every deadline.
+    pub learnt_at: Timestamp,
+}
+
+/// A file that the closer expects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedFile {
+    /// Its name in the buffer.
+    pub name: FileName,
+    /// Its size, where the DAQ said it.
+    pub size: Option<u64>,
+    /// CRC-32C of its bytes, where the DAQ said it.
+    pub crc32c: Option<Crc32c>,
+}
+
+/// A file in object storage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredFacts {
+    /// The file in the buffer when it was read.
+    pub identity: FileIdentity,
+    /// Digests of its bytes.
+    pub digests: Digests,
+    /// Storage element.
+    pub element: String,
+    /// Bucket or root.
+    pub bucket: String,
+    /// Object key.
+    pub key: String,
+    /// How far the copy may be trusted.
+    pub evidence: EvidenceLevel,
+    /// How that is known.
+    pub evidence_method: String,
+    /// When the digest pass ended and the object was visible.
+    pub stored_at: Timestamp,
+}
+
+impl Record {
+    /// The run that the record is about.
+    pub(crate) fn run(&self) -> RunNumber {
+        match self {
+            Self::Opened { run, .. }
+            | Self::Closed { run, .. }
+            | Self::Stored { run, .. }
+            | Self::Quarantined { run, .. }
+            | Self::Manifested { run, .. }
+            | Self::Reversioned { run, .. }
+            | Self::Recorded { run, .. }
+            | Self::Settled { run, .. } => *run,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Object keys: the same file always has the same key, so that a retry can only find
+//! what it wrote before.
+//!
+//! `<prefix>/<site>/<run>/v<version>/<file>` for files, and
+//! `<prefix>/<site>/<run>/v<version>/manifest.r<n>.json` for manifests. Run numbers
+//! have eight digits or more so that listings are in order.
+
+use aquifer_schemas::{FileName, RunId, RunNumber, RunVersion, Site};
+use aquifer_storage::{KeyError, ObjectKey};
+
+/// Builds keys under one prefix.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys under `prefix` (no slash at its ends; may be empty).
+    pub fn under(prefix: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        };
+        Self { prefix }
+    }
+
+    /// Key of a file of a run.
+    pub fn file(&self, run: &RunId, name: &FileName) -> Result<ObjectKey, KeyError> {
+        format!("{}{name}", self.folder(run)).parse()
+    }
+
+    /// Key of the `n`-th manifest of a run.
+    pub fn manifest(&self, run: &RunId, n: u32) -> Result<ObjectKey, KeyError> {
+        format!("{}manifest.r{n}.json", self.folder(run)).parse()
+    }
+
+    /// What every key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The run that a key of these belongs to.
+    pub fn run_of(&self, key: &str) -> Option<(Site, RunNumber)> {
+        let mut parts = key.strip_prefix(&self.prefix)?.split('/');
+        let site = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let version = parts.next()?.strip_prefix('v')?;
+        let name = parts.next()?;
+        let whole = version.parse::<RunVersion>().is_ok() && !name.is_empty();
+        (whole && parts.next().is_none()).then_some((site, number))
+    }
+
+    fn folder(&self, run: &RunId) -> String {
+        format!(
+            "{}{}/{:08}/v{}/",
+            self.prefix, run.site, run.number, run.version
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_order_and_apart() {
+        let keys = Keys::under("/raw/");
+        let run: RunId = "LNGS/42.v2".parse().unwrap();
+        let file = keys.file(&run, &"run00042.mid".parse().unwrap()).unwrap();
+        assert_eq!(file.to_string(), "raw/LNGS/00000042/v2/run00042.mid");
+        let manifest = keys.manifest(&run, 1).unwrap();
+        assert_eq!(
+            manifest.to_string(),
+            "raw/LNGS/00000042/v2/manifest.r1.json"
+        );
+        let found = keys.run_of(file.as_str());
+        assert_eq!(found, Some((run.site, 42)));
+        assert_eq!(keys.run_of("raw/LNGS/00000042/run00042.mid"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! The manifest: an object beside the run's files that says all that the catalogue
+//! says, so that the catalogue can be rebuilt from the storage alone.
+//!
+//! A run with late files has several manifests; the run is their union.
+
+use std::collections::BTreeMap;
+
+use aquifer_digest::{Adler32, Crc32c, Crc64Nvme};
+use aquifer_schemas::{ClosedBy, FileName, RunId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Active;
+
+/// Version of the manifest's format.
+const FORMAT: u32 = 1;
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format: u32,
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunId,
+    /// When the run began, where known.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Who closed it.
+    pub closed_by: ClosedBy,
+    /// The DAQ's run type.
+    pub run_type: Option<String>,
+    /// Events taken, as the DAQ counts.
+    pub events: Option<u64>,
+    /// What else the DAQ said.
+    pub attributes: BTreeMap<String, String>,
+    /// W3C trace context of the run's close.
+    pub trace: Option<String>,
+    /// The files.
+    pub files: Vec<ManifestFile>,
+}
+
+/// One file of a manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Its name in the buffer.
+    pub name: FileName,
+    /// Its object's key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// CRC-64/NVME of its bytes.
+    pub crc64nvme: Crc64Nvme,
+    /// Adler-32 of its bytes.
+    pub adler32: Adler32,
+    /// CRC-32C of its bytes.
+    pub crc32c: Crc32c,
+}
+
+impl Manifest {
+    /// The manifest of the files that are newly stored, if the run is closed. Equal
+    /// facts give equal bytes, so that a retry finds its own object.
+    pub fn of(run: &RunId, active: &Active) -> Option<Self> {
+        let closure = active.closure.as_ref()?;
+        let files = active.stored().map(|(name, facts)| ManifestFile {
+            name: name.clone(),
+            key: facts.key.clone(),
+            size: facts.digests.size,
+            crc64nvme: facts.digests.crc64nvme,
+            adler32: facts.digests.adler32,
+            crc32c: facts.digests.crc32c,
+        });
+        Some(Self {
+            format: FORMAT,
+            run: run.clone(),
+            started_at: closure.started_at,
+            ended_at: closure.ended_at,
+            closed_by: closure.closed_by,
+            run_type: closure.run_type.clone(),
+            events: closure.events,
+            attributes: closure.attributes.clone(),
+            trace: closure.trace.clone(),
+            files: files.collect(),
+        })
+    }
+
+    /// The object's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .expect("a manifest has string keys and no failing parts");
+        bytes.push(b'\n');
+        bytes
+    }
+}

@@ -1,0 +1,68 @@
+//! Names of the ingester's metrics.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// Appends to the journal that failed.
+pub(crate) const JOURNAL_FAILURES: &str = "aquifer_m2c_journal_failures_total";
+/// Run files in the buffer.
+pub(crate) const BUFFER_FILES: &str = "aquifer_m2c_buffer_files";
+/// Files of the buffer that belong to no run.
+pub(crate) const UNRECOGNISED_FILES: &str = "aquifer_m2c_unrecognised_files";
+/// Time of one scan.
+pub(crate) const SCAN_SECONDS: &str = "aquifer_m2c_scan_seconds";
+/// Scans that failed.
+pub(crate) const SCAN_FAILURES: &str = "aquifer_m2c_scan_failures_total";
+/// Runs closed.
+pub(crate) const RUNS_CLOSED: &str = "aquifer_m2c_runs_closed_total";
+/// Messages that changed nothing.
+pub(crate) const MESSAGES_IGNORED: &str = "aquifer_m2c_messages_ignored_total";
+/// Messages sent to the dead letters.
+pub(crate) const MESSAGES_BURIED: &str = "aquifer_m2c_messages_buried_total";
+/// Files stored.
+pub(crate) const FILES_STORED: &str = "aquifer_m2c_files_stored_total";
+/// Bytes stored.
+pub(crate) const BYTES_STORED: &str = "aquifer_m2c_stored_bytes_total";
+/// Times that a file had to wait.
+pub(crate) const FILES_DELAYED: &str = "aquifer_m2c_files_delayed_total";
+/// Times that a file needed a person.
+pub(crate) const FILES_FAILED: &str = "aquifer_m2c_files_failed_total";
+/// Files quarantined.
+pub(crate) const FILES_QUARANTINED: &str = "aquifer_m2c_files_quarantined_total";
+/// Run numbers that the DAQ used again.
+pub(crate) const NUMBERS_REUSED: &str = "aquifer_m2c_run_numbers_reused_total";
+/// Runs written to the catalogue.
+pub(crate) const RUNS_RECORDED: &str = "aquifer_m2c_runs_recorded_total";
+/// Runs that the catalogue refused.
+pub(crate) const RECORDING_FAILURES: &str = "aquifer_m2c_recording_failures_total";
+/// Closed runs with files to store.
+pub(crate) const RUNS_TO_STORE: &str = "aquifer_m2c_runs_to_store";
+/// Runs with news for the catalogue.
+pub(crate) const RUNS_TO_RECORD: &str = "aquifer_m2c_runs_to_record";
+
+/// Gives each metric its description.
+pub(crate) fn describe() {
+    describe_counter!(JOURNAL_FAILURES, "appends to the local journal that failed");
+    describe_gauge!(BUFFER_FILES, "run files in the buffer");
+    describe_gauge!(
+        UNRECOGNISED_FILES,
+        "files of the buffer that belong to no run"
+    );
+    describe_histogram!(SCAN_SECONDS, "seconds that one scan of the buffer took");
+    describe_counter!(SCAN_FAILURES, "scans of the buffer that failed");
+    describe_counter!(RUNS_CLOSED, "runs closed, by who closed them");
+    describe_counter!(MESSAGES_IGNORED, "messages that changed nothing, by reason");
+    describe_counter!(MESSAGES_BURIED, "messages sent to the dead letters");
+    describe_counter!(FILES_STORED, "files stored, written now or found equal");
+    describe_counter!(BYTES_STORED, "bytes stored");
+    describe_counter!(FILES_DELAYED, "times that a file could not be stored yet");
+    describe_counter!(
+        FILES_FAILED,
+        "times that a file or manifest needed a person"
+    );
+    describe_counter!(FILES_QUARANTINED, "files quarantined, by state");
+    describe_counter!(NUMBERS_REUSED, "run numbers that the DAQ used again");
+    describe_counter!(RUNS_RECORDED, "runs written to the catalogue, by state");
+    describe_counter!(RECORDING_FAILURES, "times that the catalogue refused a run");
+    describe_gauge!(RUNS_TO_STORE, "closed runs with files to store");
+    describe_gauge!(RUNS_TO_RECORD, "runs with news for the catalogue");
+}

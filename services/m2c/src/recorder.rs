@@ -1,0 +1,247 @@
+//! From the journal into the catalogue: what is true at the edge becomes rows and
+//! announcements, in one transaction per run.
+//!
+//! A run that is about to be stored is left alone for a moment, so that the small
+//! and quick ones cost one transaction and not three.
+
+use std::time::Duration;
+
+use aquifer_catalogue::{
+    Attribute, CatalogueError, ClosedFile, ClosedRun, FileIdentity as RowIdentity, OpenedRun,
+    StoredFileFacts, StoredRun,
+};
+use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::retry::{RetryError, retry};
+use aquifer_runtime::trace::span_with_parent;
+use aquifer_schemas::{AlertSignal, Encoding, FileName, RunId, RunNumber};
+use jiff::Timestamp;
+use tracing::{Instrument, info_span};
+
+use crate::dispatch::Outcome;
+use crate::edge::Edge;
+use crate::events;
+use crate::journal::{Active, Closure, Progress, Record, StoredFacts};
+use crate::steps;
+use crate::store::trace_of;
+
+/// How long a closed run may take to be stored before it is recorded as closed.
+const QUICK: Duration = Duration::from_millis(700);
+
+/// Pause after the catalogue has refused a run.
+const HELP_NEEDED: Duration = Duration::from_secs(30);
+
+/// Records runs.
+pub(crate) struct Recorder {
+    edge: Edge,
+}
+
+impl Recorder {
+    /// Records for `edge`.
+    pub(crate) fn new(edge: Edge) -> Self {
+        Self { edge }
+    }
+
+    /// Tells the catalogue what is new of one run.
+    pub(crate) async fn run(&self, number: RunNumber) -> Outcome {
+        let Some(active) = self.edge.journal.ledger().active(number).cloned() else {
+            return Outcome::Done;
+        };
+        if let Some(pause) = patience(&active) {
+            return Outcome::Later(pause);
+        }
+        let run = self.edge.run_id(number, active.version);
+        let parent = trace_of(&active);
+        let span = span_with_parent(
+            info_span!("record run", run = %run, site = %run.site),
+            parent.as_ref(),
+        );
+        let recorded = retry("record-run", &self.edge.retry, &self.edge.shutdown, || {
+            self.record(&run, &active)
+        });
+        match recorded.instrument(span).await {
+            Ok(state) => self.recorded(&run, &active, state).await,
+            Err(RetryError::Cancelled) => Outcome::Done,
+            Err(RetryError::Permanent(CatalogueError::Conflict { .. })) => {
+                self.next_version(&run).await
+            }
+            Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
+                events::recording_needs_help(&run, &error);
+                Outcome::Later(HELP_NEEDED)
+            }
+        }
+    }
+
+    async fn record(&self, run: &RunId, active: &Active) -> Result<&'static str, CatalogueError> {
+        let catalogue = &self.edge.catalogue;
+        let Some(closure) = &active.closure else {
+            let row = catalogue.record_opened(&self.opened(run, active)).await?;
+            return Ok(row.state.as_str());
+        };
+        let closed = self.closed(run, active, closure);
+        let files: Vec<_> = active
+            .stored()
+            .map(|(name, facts)| stored_file(name, facts))
+            .collect();
+        let mut row = if files.is_empty() {
+            catalogue.record_closed(&closed).await?
+        } else {
+            let stored = StoredRun {
+                closed,
+                files,
+                manifest_key: active.manifest.clone(),
+                signals: Vec::new(),
+            };
+            catalogue.record_stored(&stored).await?.row
+        };
+        for (name, progress) in &active.files {
+            if let Progress::Quarantined { state, reason } = progress {
+                let at = closure.learnt_at;
+                let signal = self.edge.signals.quarantined(run, name, *state, reason, at);
+                let who = &self.edge.signals.producer;
+                row = catalogue
+                    .record_quarantined(run, name, *state, reason, who, &[signal])
+                    .await?;
+            }
+        }
+        Ok(row.state.as_str())
+    }
+
+    async fn recorded(&self, run: &RunId, active: &Active, state: &'static str) -> Outcome {
+        crash_point(steps::RUN_RECORDED);
+        let record = Record::Recorded {
+            run: run.number,
+            facts: active.facts,
+        };
+        if let Err(error) = self.edge.journal.append(record).await {
+            events::journal_failed(&error);
+            return Outcome::Later(QUICK);
+        }
+        crash_point(steps::RUN_SETTLED);
+        events::run_recorded(run, state);
+        Outcome::Done
+    }
+
+    /// The catalogue knows other bytes under this run's name.
+    async fn next_version(&self, run: &RunId) -> Outcome {
+        events::number_reused(run);
+        let record = Record::Reversioned {
+            run: run.number,
+            version: run.version + 1,
+        };
+        match self.edge.journal.append(record).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                events::journal_failed(&error);
+                Outcome::Later(QUICK)
+            }
+        }
+    }
+
+    fn opened(&self, run: &RunId, active: &Active) -> OpenedRun {
+        let opening = active.opening.as_ref();
+        OpenedRun {
+            id: run.clone(),
+            started_at: opening.map_or_else(Timestamp::now, |opening| opening.started_at),
+            run_type: opening.and_then(|opening| opening.run_type.clone()),
+            attributes: opening
+                .map(|opening| attributes(&opening.attributes))
+                .unwrap_or_default(),
+            trace: opening.and_then(|opening| opening.trace.clone()),
+            who: self.edge.signals.producer.clone(),
+        }
+    }
+
+    fn closed(&self, run: &RunId, active: &Active, closure: &Closure) -> ClosedRun {
+        let opening = active.opening.as_ref();
+        let started_at = closure
+            .started_at
+            .or_else(|| opening.map(|opening| opening.started_at));
+        let run_type = closure
+            .run_type
+            .clone()
+            .or_else(|| opening.and_then(|opening| opening.run_type.clone()));
+        let files = closure.files.iter().map(|file| ClosedFile {
+            name: file.name.clone(),
+            size: file.size,
+        });
+        ClosedRun {
+            id: run.clone(),
+            started_at,
+            ended_at: closure.ended_at,
+            run_type,
+            closed_by: closure.closed_by,
+            events: closure.events,
+            attributes: attributes(&closure.attributes),
+            files: files.collect(),
+            buffer: self.edge.buffer_element.clone(),
+            trace: closure.trace.clone(),
+            who: self.edge.signals.producer.clone(),
+            announce: closure.closed_by != aquifer_schemas::ClosedBy::Daq,
+            signals: self.signals(run, closure),
+        }
+    }
+
+    fn signals(&self, run: &RunId, closure: &Closure) -> Vec<AlertSignal> {
+        self.edge
+            .signals
+            .of_closure(run, closure.closed_by, closure.learnt_at)
+    }
+}
+
+/// How long to leave a run alone that is about to have more news.
+fn patience(active: &Active) -> Option<Duration> {
+    let closure = active.closure.as_ref()?;
+    let storing = active.missing().next().is_some()
+        || (active.manifest.is_none() && active.stored().next().is_some());
+    let age = Timestamp::now()
+        .duration_since(closure.learnt_at)
+        .unsigned_abs();
+    (storing && age < QUICK).then(|| QUICK.saturating_sub(age).max(Duration::from_millis(10)))
+}
+
+fn attributes(
+    daq: &std::collections::BTreeMap<String, String>,
+) -> std::collections::BTreeMap<String, Attribute> {
+    daq.iter()
+        .map(|(name, value)| (name.clone(), attribute(value)))
+        .collect()
+}
+
+/// What a DAQ says as text is a flag or a number where it reads as one.
+fn attribute(text: &str) -> Attribute {
+    if let Ok(flag) = text.parse() {
+        return Attribute::bool(flag);
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Attribute::number(number),
+        _ => Attribute::text(text),
+    }
+}
+
+fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
+    let digests = facts.digests;
+    StoredFileFacts {
+        name: name.clone(),
+        size: digests.size,
+        crc64nvme: digests.crc64nvme.to_string(),
+        adler32: digests.adler32.to_string(),
+        crc32c: digests.crc32c.to_string(),
+        identity: RowIdentity {
+            dev: facts.identity.dev,
+            ino: facts.identity.ino,
+            size: facts.identity.size,
+            mtime_ns: facts.identity.mtime_ns,
+            ctime_ns: facts.identity.ctime_ns,
+        },
+        element: facts.element.clone(),
+        bucket: facts.bucket.clone(),
+        key: facts.key.clone(),
+        encoding: Encoding::Identity,
+        stored_size: digests.size,
+        stored_crc64nvme: digests.crc64nvme.to_string(),
+        evidence: facts.evidence,
+        evidence_method: facts.evidence_method.clone(),
+        sealed_at: facts.stored_at,
+        stored_at: facts.stored_at,
+    }
+}

@@ -1,0 +1,100 @@
+//! The scan: finds closed files by looking, whether anybody announced them or not.
+
+use std::time::{Duration, Instant};
+
+use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::trace::TraceParent;
+use aquifer_schemas::RunNumber;
+use jiff::Timestamp;
+
+use crate::buffer::{Buffer, Found, Scan, lookup};
+use crate::edge::Edge;
+use crate::events;
+use crate::journal::{Closure, ExpectedFile, JournalError, Record};
+use crate::steps;
+
+/// Scans the buffer until shutdown.
+pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Result<()> {
+    let mut buffer = Buffer::new(edge.rules.clone());
+    let mut reported: Vec<String> = Vec::new();
+    while !edge.shutdown.is_cancelled() {
+        let began = Instant::now();
+        let journal = edge.journal.clone();
+        let (returned, scanned) = tokio::task::spawn_blocking(move || {
+            let scanned = buffer.scan(|run, name| lookup(&journal.ledger(), run, name));
+            (buffer, scanned)
+        })
+        .await?;
+        buffer = returned;
+        match scanned {
+            Ok(scan) => {
+                events::scanned(scan.files, began.elapsed().as_secs_f64());
+                report_unrecognised(&scan, &mut reported);
+                close_all(&edge, scan.found).await;
+            }
+            Err(error) => events::scan_failed(&error),
+        }
+        let (to_store, to_record) = edge.journal.ledger().backlog();
+        events::backlog(to_store, to_record);
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = edge.shutdown.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Says it once for each new set of files, not at every scan.
+fn report_unrecognised(scan: &Scan, reported: &mut Vec<String>) {
+    let mut names = scan.unrecognised.clone();
+    names.sort_unstable();
+    if !names.is_empty() && names != *reported {
+        events::unrecognised(&names);
+    }
+    *reported = names;
+}
+
+async fn close_all(edge: &Edge, found: Vec<Found>) {
+    for found in found {
+        if let Err(error) = close(edge, found).await {
+            // The next scan finds it again.
+            events::journal_failed(&error);
+            return;
+        }
+    }
+}
+
+async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {
+    let run: RunNumber = found.run;
+    let id = edge.run_id(run, found.version);
+    let files = found.files.len();
+    let closure = Closure {
+        closed_by: found.closed_by,
+        started_at: None,
+        ended_at: found.ended_at,
+        run_type: None,
+        events: None,
+        attributes: std::collections::BTreeMap::new(),
+        files: found
+            .files
+            .into_iter()
+            .map(|name| ExpectedFile {
+                name,
+                size: None,
+                crc32c: None,
+            })
+            .collect(),
+        trace: Some(TraceParent::new_root().to_string()),
+        learnt_at: Timestamp::now(),
+    };
+    edge.journal
+        .append(Record::Closed {
+            run,
+            version: found.version,
+            closure,
+        })
+        .await?;
+    crash_point(steps::CLOSURE_JOURNALED);
+    events::run_closed(&id, found.closed_by.as_str(), files);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What a person must be told about a run. Each signal is a function of the run's
+//! facts, so that telling it twice is telling the same.
+
+use std::collections::BTreeMap;
+
+use aquifer_schemas::{AlertSignal, ClosedBy, FileName, FileState, RunId, Severity, event_id};
+use jiff::Timestamp;
+
+/// Builds the signals of one ingester.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    /// Who says so: `m2c@<buffer>`.
+    pub producer: String,
+}
+
+impl Signals {
+    /// The DAQ did not close the run.
+    pub(crate) fn closed_by_inference(&self, run: &RunId, at: Timestamp) -> AlertSignal {
+        self.about_run(
+            run,
+            "run-closed-by-inference",
+            Severity::Warning,
+            format!("run {run} was never closed by its DAQ: its files were quiet, and it was closed by inference"),
+            at,
+        )
+    }
+
+    /// The DAQ used a run number again for other data.
+    pub(crate) fn number_reused(&self, run: &RunId, at: Timestamp) -> AlertSignal {
+        self.about_run(
+            run,
+            "run-number-reused",
+            Severity::Error,
+            format!(
+                "run number {} was used again at {}: the new data are version {}",
+                run.number, run.site, run.version
+            ),
+            at,
+        )
+    }
+
+    /// A file is not what its logger wrote, or is gone.
+    pub(crate) fn quarantined(
+        &self,
+        run: &RunId,
+        name: &FileName,
+        state: FileState,
+        reason: &str,
+        at: Timestamp,
+    ) -> AlertSignal {
+        let (kind, severity) = match state {
+            FileState::Vanished => ("file-vanished", Severity::Critical),
+            _ => ("file-changed", Severity::Error),
+        };
+        let mut signal = self.about_run(
+            run,
+            kind,
+            severity,
+            format!("file `{name}` of run {run} is quarantined: {reason}"),
+            at,
+        );
+        signal.event_id = event_id(&format!("file:{run}:{name}"), kind, 0);
+        signal.details.insert("file".to_owned(), name.to_string());
+        signal
+            .details
+            .insert("reason".to_owned(), reason.to_owned());
+        signal
+    }
+
+    fn about_run(
+        &self,
+        run: &RunId,
+        name: &str,
+        severity: Severity,
+        summary: String,
+        occurred_at: Timestamp,
+    ) -> AlertSignal {
+        AlertSignal {
+            event_id: event_id(&format!("run:{run}"), name, 0),
+            name: name.to_owned(),
+            severity,
+            subject: run.to_string(),
+            site: Some(run.site.clone()),
+            run: Some(run.number),
+            summary,
+            details: BTreeMap::new(),
+            cleared: false,
+            occurred_at,
+            producer: self.producer.clone(),
+        }
+    }
+
+    /// Everything that the closure itself calls for.
+    pub(crate) fn of_closure(
+        &self,
+        run: &RunId,
+        closed_by: ClosedBy,
+        at: Timestamp,
+    ) -> Vec<AlertSignal> {
+        let mut signals = Vec::new();
+        if closed_by == ClosedBy::Inferred {
+            signals.push(self.closed_by_inference(run, at));
+        }
+        if run.version > 1 {
+            signals.push(self.number_reused(run, at));
+        }
+        signals
+    }
+}
