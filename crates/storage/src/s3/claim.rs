@@ -6,6 +6,8 @@
 //! first claims the key with a small object that says what it will hold, then looks
 //! whether the object is there already, and gives the claim back when it is.
 
+use std::collections::BTreeMap;
+
 use aquifer_digest::Digests;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ const FOLDER: &str = ".aquifer-claims";
 
 /// A claim is a few hundred bytes; what is longer is none.
 const LONGEST: usize = 8192;
+
+/// How often a claim is tried that others give back just then.
+const ATTEMPTS: u32 = 5;
 
 /// What the object under a key will hold.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,32 +64,38 @@ impl S3Element {
         };
         let body = serde_json::to_vec(&ours)
             .expect("a key and digests are strings and numbers, which JSON can hold");
-        let crc64nvme = Digests::of(&body).crc64nvme;
-        let metadata = std::collections::BTreeMap::new();
-        let put = self
-            .bucket
-            .put(&full_key, Bytes::from(body), crc64nvme, &metadata, true);
-        let failure = match put.await {
-            Ok(()) => return Ok(Some(Claim { full_key })),
-            Err(failure) => failure,
-        };
-        if !failure.outcome_is_unknown() {
-            return Err(self.failed("claim", key.as_str(), failure));
+        let body = Bytes::from(body);
+        let mut attempt = 1;
+        loop {
+            let failure = match self.put_claim(&full_key, &body).await {
+                Ok(()) => return Ok(Some(Claim { full_key })),
+                Err(failure) if failure.outcome_is_unknown() => failure,
+                Err(failure) => return Err(self.failed("claim", key.as_str(), failure)),
+            };
+            match self.read_statement(&full_key).await {
+                Ok(Some(theirs)) if theirs == ours => return Ok(Some(Claim { full_key })),
+                Ok(Some(theirs)) => {
+                    return Err(StorageError::Conflict {
+                        key: key.clone(),
+                        have: Found {
+                            size: theirs.digests.size,
+                            crc64nvme: Some(theirs.digests.crc64nvme),
+                        },
+                        got: *digests,
+                    });
+                }
+                // Given back in this moment: the key is free again, or the object there.
+                Ok(None) if failure.why == Why::Exists && attempt < ATTEMPTS => attempt += 1,
+                Ok(None) | Err(_) => return Err(self.failed("claim", key.as_str(), failure)),
+            }
         }
-        match self.read_statement(&full_key).await {
-            Ok(Some(theirs)) if theirs == ours => Ok(Some(Claim { full_key })),
-            Ok(Some(theirs)) => Err(StorageError::Conflict {
-                key: key.clone(),
-                have: Found {
-                    size: theirs.digests.size,
-                    crc64nvme: Some(theirs.digests.crc64nvme),
-                },
-                got: *digests,
-            }),
-            // Given back meanwhile, or never made: the first failure says more.
-            Ok(None) => Err(self.failed("claim", key.as_str(), failure)),
-            Err(failure) => Err(self.failed("claim", key.as_str(), failure)),
-        }
+    }
+
+    async fn put_claim(&self, full_key: &str, body: &Bytes) -> Result<(), Failure> {
+        let crc64nvme = Digests::of(body).crc64nvme;
+        self.bucket
+            .put(full_key, body.clone(), crc64nvme, &BTreeMap::new(), true)
+            .await
     }
 
     async fn read_statement(&self, full_key: &str) -> Result<Option<Statement>, Failure> {
