@@ -156,8 +156,8 @@ impl Poller {
         }
     }
 
-    /// Polls until told to stop or until the client is dead, then commits what is done;
-    /// dropping the client leaves the group.
+    /// Polls until told to stop or until the client is dead. Dropping the client then
+    /// leaves the group, and the revocation that comes with it commits what is done.
     pub(crate) fn run(mut self) {
         while !self.stop.is_cancelled() {
             let paused = self.shared.partitions().any_paused();
@@ -184,10 +184,9 @@ impl Poller {
             self.unload_patiently();
             self.balance();
             if self.last_commit.elapsed() >= self.commit_every {
-                self.commit(CommitMode::Async);
+                self.commit();
             }
         }
-        self.commit(CommitMode::Sync);
     }
 
     fn deliver(&self, message: &BorrowedMessage<'_>) -> Option<Delivery> {
@@ -273,7 +272,7 @@ impl Poller {
         }
     }
 
-    fn commit(&mut self, mode: CommitMode) {
+    fn commit(&mut self) {
         self.last_commit = Instant::now();
         let (gains, in_flight) = {
             let partitions = self.shared.partitions();
@@ -281,7 +280,7 @@ impl Poller {
         };
         gauge!(names::IN_FLIGHT, "group" => self.shared.group.clone()).set(in_flight as f64);
         if !gains.is_empty() {
-            commit(&self.consumer, &self.shared, &gains, mode);
+            commit(&self.consumer, &self.shared, &gains, CommitMode::Async);
         }
     }
 }

@@ -11,13 +11,14 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use metrics::{counter, gauge};
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 use uuid::Uuid;
@@ -328,7 +329,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
             );
             let record = record.into();
             let queueing = self.publisher.queue(&record).instrument(span.clone());
-            match tokio::time::timeout_at(held.ends_at.into(), queueing).await {
+            match tokio::time::timeout_at(held.ends_at, queueing).await {
                 Ok(Ok(receipt)) => {
                     let arrival = async move { (id, receipt.await) };
                     self.under_way.push(Box::pin(arrival.instrument(span)));
@@ -348,7 +349,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
     /// they have.
     async fn settle(&mut self, held: Held) -> Vec<u64> {
         let mut delivered = Vec::with_capacity(self.under_way.len());
-        let until = held.renew_at.into();
+        let until = held.renew_at;
         while let Ok(Some((id, arrival))) =
             tokio::time::timeout_at(until, self.under_way.next()).await
         {

@@ -20,6 +20,8 @@ struct World {
     fuse: Mutex<Option<usize>>,
     refuse: Mutex<Option<u64>>,
     usurper: Mutex<Usurper>,
+    /// How long the brokers take to acknowledge.
+    delay: Mutex<Duration>,
 }
 
 /// Another process that wants the lease.
@@ -140,7 +142,9 @@ impl Publisher for World {
         self.log.lock().unwrap().push((key, id));
         // The acknowledgement may be lost with the process, too.
         let lost = matches!(*self.fuse.lock().unwrap(), Some(0));
+        let delay = *self.delay.lock().unwrap();
         Ok(Box::pin(async move {
+            tokio::time::sleep(delay).await;
             if lost {
                 std::future::pending::<()>().await;
             }
@@ -261,4 +265,17 @@ fn a_relay_that_lost_its_lease_deletes_nothing_and_publishes_no_more() {
         Duration::from_mins(1),
     ));
     assert_eq!(world.waiting(), 0);
+}
+
+#[test]
+fn brokers_that_are_away_for_long_get_each_announcement_once() {
+    let world = World::with(10, 2);
+    *world.delay.lock().unwrap() = Duration::from_mins(5);
+    paused().block_on(run_until_empty(
+        &world,
+        options("one", 4),
+        Duration::from_hours(1),
+    ));
+    assert_eq!(world.waiting(), 0);
+    assert_eq!(world.published().len(), 10);
 }
