@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use aquifer_runtime::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogueError;
 
 /// The connection to `MariaDB`.
-#[derive(Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CatalogueConfig {
     /// Host name or address of the server.
@@ -20,7 +21,7 @@ pub struct CatalogueConfig {
     /// User of the server.
     pub user: String,
     /// The user's password.
-    pub password: String,
+    pub password: Secret,
     /// Most connections kept at one time.
     pub connections: usize,
     /// Seconds after which a transaction that gets no answer is given up.
@@ -34,24 +35,10 @@ impl Default for CatalogueConfig {
             port: 3306,
             database: "aquifer".to_owned(),
             user: "aquifer".to_owned(),
-            password: String::new(),
+            password: Secret::default(),
             connections: 8,
             timeout_secs: 30,
         }
-    }
-}
-
-impl std::fmt::Debug for CatalogueConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CatalogueConfig")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("database", &self.database)
-            .field("user", &self.user)
-            .field("password", &"[redacted]")
-            .field("connections", &self.connections)
-            .field("timeout_secs", &self.timeout_secs)
-            .finish()
     }
 }
 
@@ -97,7 +84,7 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         let config = CatalogueConfig {
-            password: "hunter2".to_owned(),
+            password: Secret::from("hunter2".to_owned()),
             ..CatalogueConfig::default()
         };
         assert!(!format!("{config:?}").contains("hunter2"));

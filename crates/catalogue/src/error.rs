@@ -1,11 +1,12 @@
 //! What can go wrong in the catalogue, and whose fault it is.
 //!
 //! An outage, a full disk or missing rights of the database are never an error of the
-//! data: [`CatalogueError::class`] tells them apart, so that a caller waits for the one
+//! data: its [`ErrorClass`] tells them apart, so that a caller waits for the one
 //! and buries the other.
 
 use std::time::Duration;
 
+use aquifer_runtime::retry::{Classify, ErrorClass};
 use aquifer_schemas::{FileName, RunId, Site};
 use thiserror::Error;
 
@@ -184,34 +185,10 @@ pub enum CatalogueError {
     },
 }
 
-/// Who has to change for an operation to succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The same request will fail again.
-    Permanent,
-    /// Chance: the same request may succeed at once.
-    Transient,
-    /// The database must come back or be set right; the data are not at fault.
-    Unavailable,
-}
-
 impl CatalogueError {
     /// Names what was attempted when the server failed.
     pub(crate) fn server(what: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
         move |source| Self::Server { what, source }
-    }
-
-    /// Whose fault it is.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Server { source, .. } => server_class(source),
-            Self::Timeout { .. }
-            | Self::MigrationLocked { .. }
-            | Self::SchemaTooOld { .. }
-            | Self::SchemaTooNew { .. }
-            | Self::SchemaDiverged { .. } => ErrorClass::Unavailable,
-            _ => ErrorClass::Permanent,
-        }
     }
 
     /// Whether the foreign key `constraint` was what the server refused.
@@ -244,6 +221,20 @@ impl CatalogueError {
                 _ => false,
             },
             _ => false,
+        }
+    }
+}
+
+impl Classify for CatalogueError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Server { source, .. } => server_class(source),
+            Self::Timeout { .. }
+            | Self::MigrationLocked { .. }
+            | Self::SchemaTooOld { .. }
+            | Self::SchemaTooNew { .. }
+            | Self::SchemaDiverged { .. } => ErrorClass::Unavailable,
+            _ => ErrorClass::Permanent,
         }
     }
 }

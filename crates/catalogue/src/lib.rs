@@ -31,7 +31,7 @@ mod writers;
 
 pub use catalogue::Catalogue;
 pub use config::CatalogueConfig;
-pub use error::{CatalogueError, ErrorClass};
+pub use error::CatalogueError;
 pub use facts::{
     Attribute, AttributeValue, ClosedFile, ClosedRun, FileIdentity, OpenedRun, StoredFileFacts,
     StoredRun,
