@@ -64,7 +64,7 @@ pub(crate) fn closed(draft: &Draft, closed: &ClosedRun) -> Result<Vec<Mail>, Cat
     Ok(mail)
 }
 
-/// `run-closed` if this closed the run, one `file-stored` for each file that was stored
+/// What is said of a close if this closed the run, one `file-stored` for each file that was stored
 /// now, `run-stored` if that completes the run or adds to it, and the signals.
 pub(crate) fn stored(draft: &Draft, stored: &StoredRun) -> Result<Vec<Mail>, CatalogueError> {
     let trace = draft.run.trace.as_deref();
@@ -72,8 +72,6 @@ pub(crate) fn stored(draft: &Draft, stored: &StoredRun) -> Result<Vec<Mail>, Cat
     let mut mail = Vec::new();
     if draft.closes {
         mail.extend(closed(draft, &stored.closed)?);
-    } else {
-        mail.extend(signals(draft, &stored.closed.signals)?);
     }
     for place in &draft.stored_now {
         mail.push(Mail::new(&file_stored(draft, *place, who)?, trace)?);

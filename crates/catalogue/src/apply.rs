@@ -320,3 +320,6 @@ fn check_hex(what: &'static str, value: &str, digits: usize) -> Result<(), Catal
         why: "digests are lower case hexadecimal digits of full width",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use aquifer_schemas::RunId;
 use mysql_async::prelude::{FromValue, Queryable};
 use mysql_async::{
-    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts,
+    Conn, IsolationLevel, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row,
+    Transaction, TxOpts,
 };
 use uuid::Uuid;
 
@@ -176,6 +177,16 @@ impl Catalogue {
 pub(crate) async fn begin(conn: &mut Conn) -> Result<Transaction<'_>, CatalogueError> {
     let failed = CatalogueError::server("begin a transaction");
     conn.start_transaction(TxOpts::new()).await.map_err(failed)
+}
+
+/// Begins a transaction whose reads all see this moment, and lock nothing.
+pub(crate) async fn begin_snapshot(conn: &mut Conn) -> Result<Transaction<'_>, CatalogueError> {
+    let mut snapshot = TxOpts::new();
+    snapshot
+        .with_consistent_snapshot(true)
+        .with_isolation_level(IsolationLevel::RepeatableRead);
+    let failed = CatalogueError::server("begin a transaction");
+    conn.start_transaction(snapshot).await.map_err(failed)
 }
 
 pub(crate) async fn commit(tx: Transaction<'_>) -> Result<(), CatalogueError> {

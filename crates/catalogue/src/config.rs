@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         let config = CatalogueConfig {
-            password: "hunter2".to_owned(),
+            password: Secret::from("hunter2".to_owned()),
             ..CatalogueConfig::default()
         };
         assert!(!format!("{config:?}").contains("hunter2"));

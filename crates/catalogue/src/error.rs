@@ -1,7 +1,7 @@
 //! What can go wrong in the catalogue, and whose fault it is.
 //!
 //! An outage, a full disk or missing rights of the database are never an error of the
-//! data: [`CatalogueError::class`] tells them apart, so that a caller waits for the one
+//! data: its [`ErrorClass`] tells them apart, so that a caller waits for the one
 //! and buries the other.
 
 use std::time::Duration;
@@ -185,20 +185,6 @@ pub enum CatalogueError {
     },
 }
 
-impl Classify for CatalogueError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::Server { source, .. } => server_class(source),
-            Self::Timeout { .. }
-            | Self::MigrationLocked { .. }
-            | Self::SchemaTooOld { .. }
-            | Self::SchemaTooNew { .. }
-            | Self::SchemaDiverged { .. } => ErrorClass::Unavailable,
-            _ => ErrorClass::Permanent,
-        }
-    }
-}
-
 impl CatalogueError {
     /// Names what was attempted when the server failed.
     pub(crate) fn server(what: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
@@ -235,6 +221,20 @@ impl CatalogueError {
                 _ => false,
             },
             _ => false,
+        }
+    }
+}
+
+impl Classify for CatalogueError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Server { source, .. } => server_class(source),
+            Self::Timeout { .. }
+            | Self::MigrationLocked { .. }
+            | Self::SchemaTooOld { .. }
+            | Self::SchemaTooNew { .. }
+            | Self::SchemaDiverged { .. } => ErrorClass::Unavailable,
+            _ => ErrorClass::Permanent,
         }
     }
 }

@@ -210,6 +210,7 @@ pub struct StoredRun {
     pub files: Vec<StoredFileFacts>,
     /// Key of the run's manifest object.
     pub manifest_key: Option<String>,
-    /// As in [`ClosedRun::signals`].
+    /// What people should hear about the change, written only together with it.
+    /// [`ClosedRun::signals`] is about the close and written only if this closes the run.
     pub signals: Vec<AlertSignal>,
 }

@@ -97,8 +97,9 @@ impl Machine for ReplicaState {
             Planned, Queued, Repair, Suspect, Verified, Written,
         };
         match self {
-            Planned => &[Queued, DeleteOrdered],
-            Queued => &[Active, DeleteOrdered],
+            // A plan that is given up leaves nothing to delete.
+            Planned => &[Queued, Deleted],
+            Queued => &[Active, Deleted],
             Active => &[Written, Queued],
             Written => &[Verified, Queued, Bad],
             Verified => &[Available, Archiving],
@@ -107,9 +108,10 @@ impl Machine for ReplicaState {
             Suspect => &[Available, OnTape, Bad],
             Bad => &[Repair, Lost],
             Repair => &[Queued],
-            // It turned up again: nothing is believed before it was read back.
-            Lost => &[Suspect],
-            DeleteOrdered => &[Deleting, Available],
+            // Another copy turned up, to make it from.
+            Lost => &[Repair],
+            // An order that is withdrawn: the copy has to be shown good again.
+            DeleteOrdered => &[Deleting, Suspect],
             Deleting => &[Deleted],
             Deleted => &[Planned],
         }
@@ -255,6 +257,17 @@ mod tests {
             direct.copied().collect::<Vec<_>>(),
             [ReplicaState::Archiving, ReplicaState::Suspect]
         );
+    }
+
+    #[test]
+    fn nothing_unproven_becomes_available_without_being_verified() {
+        use ReplicaState::{
+            Active, Available, Bad, Deleted, Lost, Planned, Queued, Repair, Verified, Written,
+        };
+        for from in [Planned, Queued, Active, Written, Bad, Repair, Lost, Deleted] {
+            let way = path(Some(from), Available).unwrap();
+            assert!(way.contains(&Verified), "{from}: {way:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aquifer_schemas::{RunId, RunNumber, RunState, Site};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
 
-use crate::catalogue::{Catalogue, begin, commit, first};
+use crate::catalogue::{Catalogue, begin_snapshot, commit, first};
 use crate::error::CatalogueError;
 use crate::load::{self, FILE, REPLICA, RUN, file_row, read_all, replica_row, run_row};
 use crate::rows::{ReplicaRow, RunDetail, RunFile, RunFilter, RunRow, TransitionRow};
@@ -43,13 +43,9 @@ impl Catalogue {
     pub async fn run_detail(&self, id: &RunId) -> Result<Option<RunDetail>, CatalogueError> {
         self.restarting("read a run", || async {
             let mut conn = self.conn().await?;
-            let mut tx = begin(&mut conn).await?;
-            // A shared lock keeps its writers out: READ COMMITTED alone would let each
-            // query see another moment.
-            let query = format!(
-                "SELECT {RUN} FROM run r WHERE r.site=? AND r.number=? AND r.version=? \
-                 LOCK IN SHARE MODE"
-            );
+            let mut tx = begin_snapshot(&mut conn).await?;
+            let query =
+                format!("SELECT {RUN} FROM run r WHERE r.site=? AND r.number=? AND r.version=?");
             let params = (id.site.as_str(), id.number, id.version);
             let Some(mut columns) = first(&mut tx, "read a run", &query, params).await? else {
                 return Ok(None);

@@ -68,7 +68,7 @@ async fn insert_run(tx: &mut Transaction<'_>, run: &mut RunRow) -> Result<(), Ca
             }
             error
         })?;
-    let mut columns = row.ok_or_else(|| unsaved(&run.id))?;
+    let mut columns = row.ok_or_else(|| unsaved(&run.id, 0))?;
     run.row = columns.next()?;
     run.created_at = columns.time()?;
     run.updated_at = columns.time()?;
@@ -94,17 +94,17 @@ async fn update_run(
         .map_err(CatalogueError::server("update a run"))?;
     // The row is locked, so only a writer that ignores the lock could have changed it.
     if result.affected_rows() != 1 {
-        return Err(unsaved(&run.id));
+        return Err(unsaved(&run.id, revision));
     }
     drop(result);
     run.taken_at = run.started_at.or(run.ended_at).unwrap_or(run.created_at);
     Ok(())
 }
 
-fn unsaved(run: &RunId) -> CatalogueError {
+fn unsaved(run: &RunId, revision: u64) -> CatalogueError {
     CatalogueError::StaleFence {
         what: format!("the lock of run {run}"),
-        fence: 0,
+        fence: revision,
     }
 }
 

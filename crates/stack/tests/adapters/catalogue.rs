@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use aquifer_catalogue::{
     Attribute, Catalogue, CatalogueConfig, CatalogueError, ClosedFile, ClosedRun, ElementKind,
-    ErrorClass, FileIdentity, JournalAdvance, NewWork, OUTBOX_LEASE, OpenedRun, OutboxRow, Product,
-    RunDetail, RunFilter, SCHEMA_VERSION, StoredFileFacts, StoredRun, machine,
+    FileIdentity, JournalAdvance, NewWork, OUTBOX_LEASE, OpenedRun, OutboxRow, Product, RunDetail,
+    RunFilter, SCHEMA_VERSION, StoredFileFacts, StoredRun, machine,
 };
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::{
     AlertSignal, ClosedBy, Decoder, Encoding, EvidenceLevel, FileName, FileState, ReplicaState,
     RunClosed, RunId, RunState, RunStored, Severity, Site, event_id,
