@@ -4,14 +4,14 @@
 
 use std::process::ExitCode;
 use std::sync::mpsc as blocking;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
 use aquifer_runtime::service::{self, Context, TaskKind};
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
 use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunOpened, Site, event_id};
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunStart, RunTruth};
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tracing::{Instrument, info_span};
 
@@ -72,6 +72,7 @@ fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
         DetectorConfig::full(site)
     };
     DetectorConfig {
+        first_start: Timestamp::now(),
         seed: args.seed,
         frames_per_run: args.frames,
         frame: FrameSize {
@@ -84,19 +85,15 @@ fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
     .at_rate(args.rate)
 }
 
-/// Plays the detector's own time on the wall clock, from now on.
+/// Waits on the wall clock until each thing is due.
 fn real_time(stopped: blocking::Receiver<()>) -> Pace {
-    let mut origin: Option<(Timestamp, Instant)> = None;
     Box::new(move |due| {
-        let (first, began) = *origin.get_or_insert((due, Instant::now()));
-        let offset = due.duration_since(first);
-        let at = began + Duration::try_from(offset).unwrap_or_default();
-        let wait = at.saturating_duration_since(Instant::now());
-        if !wait.is_zero() {
+        let wait = due.duration_since(Timestamp::now());
+        if let Ok(wait) = Duration::try_from(wait) {
             // Ends early when the process stops: the run is then cut short by its end.
             let _ = stopped.recv_timeout(wait);
         }
-        Zoned::now().timestamp()
+        Timestamp::now()
     })
 }
 
