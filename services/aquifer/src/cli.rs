@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]
 #[command(name = "aquifer", version, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -15,7 +15,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Configuration file [default: .aquifer/run/aquifer.toml, then /etc/aquifer/aquifer.toml]
     #[arg(
         long,
@@ -31,7 +31,7 @@ pub struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Start a private stack and every service on this machine; Ctrl-C stops them
     Up(UpArgs),
     /// Start everything with a simulated detector and watch runs arrive
@@ -72,21 +72,21 @@ pub enum Command {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct ServiceArgs {
+pub(crate) struct ServiceArgs {
     /// Stop when standard input is closed: ties the service to who started it
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct RootArgs {
+pub(crate) struct RootArgs {
     /// Folder of the stack: data, logs, configuration
     #[arg(long, value_name = "DIR", default_value = ".aquifer/run")]
     pub root: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct UpArgs {
+pub(crate) struct UpArgs {
     #[command(flatten)]
     pub root: RootArgs,
     /// Site of the DAQ whose buffer is watched
@@ -98,7 +98,7 @@ pub struct UpArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub up: UpArgs,
     #[command(flatten)]
@@ -109,7 +109,7 @@ pub struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct DetectorArgs {
+pub(crate) struct DetectorArgs {
     /// Runs to take; without end if not given
     #[arg(long)]
     pub runs: Option<u64>,
@@ -131,7 +131,7 @@ pub struct DetectorArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum StackCommand {
+pub(crate) enum StackCommand {
     /// Print endpoints and credentials
     Show {
         #[command(flatten)]
@@ -143,7 +143,7 @@ pub enum StackCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TopologyCommand {
+pub(crate) enum TopologyCommand {
     /// Create what is missing, alter what can be altered, refuse the rest
     Apply {
         /// Topics [default: those that this version needs]
@@ -159,7 +159,7 @@ pub enum TopologyCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum SitesCommand {
+pub(crate) enum SitesCommand {
     /// Register a site
     Add {
         /// Name, such as LNGS
@@ -180,7 +180,7 @@ pub enum SitesCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Say whether the configuration can be used
     Check,
     /// Print the configuration in force, without secrets
@@ -190,7 +190,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum RunsCommand {
+pub(crate) enum RunsCommand {
     /// List runs, newest first
     List(RunsListArgs),
     /// Show one run with its files and copies
@@ -198,7 +198,7 @@ pub enum RunsCommand {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct RunsListArgs {
+pub(crate) struct RunsListArgs {
     /// Only runs of this site
     #[arg(long)]
     pub site: Option<String>,
@@ -214,7 +214,7 @@ pub struct RunsListArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct RunArg {
+pub(crate) struct RunArg {
     /// `SITE/NUMBER`, or a number at the default site; `.vN` for a later version
     pub run: String,
     /// As JSON
@@ -223,7 +223,7 @@ pub struct RunArg {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     /// Read every object back and digest it
     #[arg(long)]
     pub read_back: bool,
@@ -236,7 +236,7 @@ pub struct AuditArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum DeadLettersCommand {
+pub(crate) enum DeadLettersCommand {
     /// List them
     List {
         /// As JSON
@@ -251,7 +251,7 @@ pub enum DeadLettersCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum DaqCommand {
+pub(crate) enum DaqCommand {
     /// Take simulated runs into the configured buffer
     Simulate(DetectorArgs),
 }

@@ -22,7 +22,7 @@ const DEFAULT_FILES: [&str; 2] = [".aquifer/run/aquifer.toml", "/etc/aquifer/aqu
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
+pub(crate) struct Config {
     /// The site that is meant by a bare run number; empty means `m2c.site`.
     pub default_site: String,
     /// How long a service may take to finish what it has begun when it is told to stop, in seconds.
@@ -46,7 +46,7 @@ pub struct Config {
 /// `[audit]`: what is compared and how long things may be in progress.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct AuditConfig {
+pub(crate) struct AuditConfig {
     /// The DAQ's own list of runs (one JSON object per line); empty where there is none.
     pub daq_run_list: PathBuf,
     /// From a run's end to its being stored, recorded and announced, in seconds.
@@ -83,7 +83,7 @@ impl Default for AuditConfig {
 
 impl Config {
     /// Reads defaults, file, environment and `--set` overrides, in that order.
-    pub fn load(file: Option<PathBuf>, overrides: &[String]) -> Result<Self, ConfigError> {
+    pub(crate) fn load(file: Option<PathBuf>, overrides: &[String]) -> Result<Self, ConfigError> {
         let file = file.or_else(|| {
             DEFAULT_FILES
                 .iter()
@@ -94,7 +94,7 @@ impl Config {
     }
 
     /// The site that is meant by a bare run number.
-    pub fn default_site(&self) -> Option<Site> {
+    pub(crate) fn default_site(&self) -> Option<Site> {
         let name = if self.default_site.is_empty() {
             &self.m2c.site
         } else {
@@ -104,7 +104,7 @@ impl Config {
     }
 
     /// How a service of this configuration runs.
-    pub fn service(&self, name: &'static str, listen: SocketAddr) -> ServiceOptions {
+    pub(crate) fn service(&self, name: &'static str, listen: SocketAddr) -> ServiceOptions {
         ServiceOptions {
             name,
             listen,

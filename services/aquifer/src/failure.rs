@@ -13,14 +13,14 @@ use aquifer_stack::StackError;
 
 /// An error with advice.
 #[derive(Debug)]
-pub struct Hinted {
+pub(crate) struct Hinted {
     what: String,
     hint: String,
 }
 
 impl Hinted {
     /// `what` happened; `hint` says what to do.
-    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             hint: hint.into(),
@@ -37,18 +37,31 @@ impl fmt::Display for Hinted {
 impl std::error::Error for Hinted {}
 
 /// Prints `error` with its causes and a hint where there is one.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
     let mut stderr = std::io::stderr().lock();
     // Nothing is left to do if the terminal is gone.
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", said_once(error));
     if let Some(hint) = hint(error) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
     let wrong_usage = error.downcast_ref::<ConfigError>().is_some();
     ExitCode::from(if wrong_usage { 2 } else { 1 })
+}
+
+/// The error and its causes, without what an outer one has said already.
+fn said_once(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    said
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

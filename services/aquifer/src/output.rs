@@ -6,29 +6,13 @@ use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// How a command answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Aligned columns.
-    Table,
-    /// One JSON document.
-    Json,
-}
-
-impl Format {
-    /// From the `--json` flag.
-    pub fn from_flag(json: bool) -> Self {
-        if json { Self::Json } else { Self::Table }
-    }
-}
-
 /// Prints one line.
-pub fn line(text: impl AsRef<str>) -> io::Result<()> {
+pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.as_ref())
 }
 
 /// Prints `value` as JSON.
-pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     serde_json::to_writer_pretty(&mut stdout, value)?;
     writeln!(stdout)?;
@@ -36,7 +20,10 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 }
 
 /// Prints rows under their titles.
-pub fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+pub(crate) fn table(
+    titles: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> io::Result<()> {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -53,17 +40,17 @@ pub fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io
 }
 
 /// A time to the second, in UTC.
-pub fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// A time that may be unknown.
-pub fn time_or_dash(at: Option<Timestamp>) -> String {
+pub(crate) fn time_or_dash(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), time)
 }
 
 /// Bytes in decimal units, as storage is sold.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes} B");

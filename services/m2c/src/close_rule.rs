@@ -35,9 +35,8 @@ impl CloseRule {
     pub fn judge(&self, seen: Observation) -> Option<ClosedBy> {
         match seen.side_file_for {
             Some(age) if age >= self.announce_grace => Some(ClosedBy::Logger),
-            Some(_) => None,
             None if seen.unchanged_for >= self.quiet => Some(ClosedBy::Inferred),
-            None => None,
+            _ => None,
         }
     }
 }
@@ -48,7 +47,7 @@ mod tests {
 
     const RULE: CloseRule = CloseRule {
         announce_grace: Duration::from_secs(2),
-        quiet: Duration::from_secs(60),
+        quiet: Duration::from_mins(1),
     };
 
     fn judge(unchanged_secs: u64, side_secs: Option<u64>) -> Option<ClosedBy> {

@@ -108,7 +108,7 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
         m2c.journal.display()
     );
     let (journal, recovery) = Journal::open(&m2c.journal)?;
-    events::journal_opened(journal.ledger().len(), &recovery);
+    events::journal_opened(journal.ledger().runs(), &recovery);
     let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);
     Ok(Edge {
         buffer_element: m2c.element_name(),
@@ -176,7 +176,7 @@ async fn record_forever(edge: Edge, settings: Settings, context: Context) -> any
         &edge.journal,
         settings.m2c.record_workers,
         &edge.shutdown,
-        |ledger| ledger.to_record().collect(),
+        Recorder::due,
         |run| {
             let recorder = &recorder;
             async move { (run, recorder.run(run).await) }

@@ -20,7 +20,7 @@ use tracing::{Instrument, info_span};
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Active, Closure, Progress, Record, StoredFacts};
+use crate::journal::{Active, Closure, Ledger, Progress, Record, StoredFacts};
 use crate::steps;
 use crate::store::trace_of;
 
@@ -41,14 +41,17 @@ impl Recorder {
         Self { edge }
     }
 
+    /// The runs to record now, oldest number first.
+    pub(crate) fn due(ledger: &Ledger) -> Vec<RunNumber> {
+        let quick = |run: &RunNumber| ledger.active(*run).is_some_and(is_quick);
+        ledger.to_record().filter(|run| !quick(run)).collect()
+    }
+
     /// Tells the catalogue what is new of one run.
     pub(crate) async fn run(&self, number: RunNumber) -> Outcome {
         let Some(active) = self.edge.journal.ledger().active(number).cloned() else {
             return Outcome::Done;
         };
-        if let Some(pause) = patience(&active) {
-            return Outcome::Later(pause);
-        }
         let run = self.edge.run_id(number, active.version);
         let parent = trace_of(&active);
         let span = span_with_parent(
@@ -188,15 +191,13 @@ impl Recorder {
     }
 }
 
-/// How long to leave a run alone that is about to have more news.
-fn patience(active: &Active) -> Option<Duration> {
-    let closure = active.closure.as_ref()?;
-    let storing = active.missing().next().is_some()
-        || (active.manifest.is_none() && active.stored().next().is_some());
-    let age = Timestamp::now()
-        .duration_since(closure.learnt_at)
-        .unsigned_abs();
-    (storing && age < QUICK).then(|| QUICK.saturating_sub(age).max(Duration::from_millis(10)))
+/// Whether a run is about to have more news, and young enough to be left alone.
+fn is_quick(active: &Active) -> bool {
+    let Some(closure) = &active.closure else {
+        return false;
+    };
+    let age = Timestamp::now().duration_since(closure.learnt_at);
+    active.needs_storing() && age.unsigned_abs() < QUICK
 }
 
 fn attributes(

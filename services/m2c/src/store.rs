@@ -285,13 +285,13 @@ impl Store {
             return Ok(());
         };
         let body = Bytes::from(manifest.to_bytes());
-        let meta = object_meta(active).map_err(|error| self.manifest_failed(run, &error))?;
+        let meta = object_meta(active).map_err(|error| Self::manifest_failed(run, &error))?;
         for n in 1.. {
             let key = self
                 .edge
                 .keys
                 .manifest(run, n)
-                .map_err(|error| self.manifest_failed(run, &error.into()))?;
+                .map_err(|error| Self::manifest_failed(run, &error.into()))?;
             let put = retry(
                 "put-manifest",
                 &self.edge.retry,
@@ -313,14 +313,14 @@ impl Store {
                 Err(RetryError::Permanent(StorageError::Conflict { .. })) => {}
                 Err(RetryError::Cancelled) => return Err(Halt::Draining),
                 Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
-                    return Err(self.manifest_failed(run, &error));
+                    return Err(Self::manifest_failed(run, &error));
                 }
             }
         }
         Ok(())
     }
 
-    fn manifest_failed(&self, run: &RunId, error: &StorageError) -> Halt {
+    fn manifest_failed(run: &RunId, error: &StorageError) -> Halt {
         events::manifest_needs_help(run, error);
         Halt::Later(HELP_NEEDED)
     }

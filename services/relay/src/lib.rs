@@ -101,7 +101,7 @@ impl Outbox for CatalogueOutbox {
             .catalogue
             .lease(OUTBOX_LEASE, holder, ttl)
             .await
-            .map_err(outbox_error)?;
+            .map_err(|error| outbox_error(&error))?;
         Ok(lease.map(|lease| Lease { fence: lease.fence }))
     }
 
@@ -110,7 +110,7 @@ impl Outbox for CatalogueOutbox {
             .catalogue
             .outbox_batch(limit)
             .await
-            .map_err(outbox_error)?;
+            .map_err(|error| outbox_error(&error))?;
         let records = rows.into_iter().map(|row| OutboxRecord {
             id: row.id,
             topic: row.topic,
@@ -127,11 +127,11 @@ impl Outbox for CatalogueOutbox {
         let deleted = self.catalogue.outbox_delete(fence, ids).await;
         deleted.map_err(|error| match error {
             CatalogueError::StaleFence { .. } => OutboxError::Fenced { fence },
-            other => outbox_error(other),
+            other => outbox_error(&other),
         })
     }
 }
 
-fn outbox_error(error: CatalogueError) -> OutboxError {
+fn outbox_error(error: &CatalogueError) -> OutboxError {
     OutboxError::Unavailable(error.to_string())
 }

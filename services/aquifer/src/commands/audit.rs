@@ -28,7 +28,7 @@ type Evidence = BTreeMap<(Site, RunNumber), NumberEvidence>;
 
 /// The result.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// What was counted.
     pub tally: Tally,
     /// Findings: what is unaccounted for.
@@ -44,7 +44,7 @@ pub struct Report {
 }
 
 /// Audits and prints.
-pub async fn run(config: Config, args: AuditArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, args: AuditArgs) -> anyhow::Result<ExitCode> {
     let report = audit(&config, args.read_back, args.strict).await?;
     if args.json {
         output::json(&report)?;
@@ -59,7 +59,11 @@ pub async fn run(config: Config, args: AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Collects what each source says and reconciles it.
-pub async fn audit(config: &Config, read_back: bool, strict: bool) -> anyhow::Result<Report> {
+pub(super) async fn audit(
+    config: &Config,
+    read_back: bool,
+    strict: bool,
+) -> anyhow::Result<Report> {
     let now = Timestamp::now();
     let patience = if strict {
         0
@@ -196,7 +200,7 @@ impl Collected {
                     continue;
                 };
                 let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
-                let run = catalogue_run(detail, &buffer);
+                let run = catalogue_run(&detail, &buffer);
                 self.of(site, number).catalogue.push(run);
             }
         }
@@ -248,7 +252,7 @@ fn run_of(rules: &Rules, text: &str) -> Option<(FileName, RunNumber)> {
     Some((name, number))
 }
 
-fn catalogue_run(detail: RunDetail, buffer: &str) -> CatalogueRun {
+fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
     let copy_at = |name: &FileName, at_buffer: bool| {
         detail.replicas.iter().find(|replica| {
             let held = !matches!(replica.state, ReplicaState::Deleted | ReplicaState::Planned);

@@ -11,7 +11,7 @@ use crate::failure::Hinted;
 use crate::output;
 
 /// Checks or prints the configuration.
-pub fn run(config: &Config, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Check => check(config)?,
         ConfigCommand::Dump => output::line(dump(config)?.trim_end())?,
@@ -21,7 +21,8 @@ pub fn run(config: &Config, command: &ConfigCommand) -> anyhow::Result<ExitCode>
 }
 
 /// Prints the page of every key.
-pub fn reference() -> anyhow::Result<ExitCode> {
+pub(super) fn reference() -> anyhow::Result<ExitCode> {
+    output::line("# Configuration\n")?;
     output::line(reference_of::<Config>()?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ enum Announcement {
 }
 
 /// Takes runs until the number asked for is taken or the process is told to stop.
-pub fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<ExitCode> {
     let site: Site = config.m2c.site.parse()?;
     let (stop, stopped) = blocking::channel();
     let detector = detector(site, args);
@@ -65,7 +65,7 @@ pub fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<ExitCode
 }
 
 fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
-    let side = args.pixels as usize;
+    let pixels = args.pixels as usize;
     let base = if args.pixels < FULL_PIXELS {
         DetectorConfig::small(site)
     } else {
@@ -76,8 +76,8 @@ fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
         seed: args.seed,
         frames_per_run: args.frames,
         frame: FrameSize {
-            rows: side,
-            columns: side,
+            rows: pixels,
+            columns: pixels,
         },
         crash_probability: args.crash_probability,
         ..base

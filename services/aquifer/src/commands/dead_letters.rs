@@ -13,7 +13,7 @@ use crate::failure::Hinted;
 use crate::output;
 
 /// Lists or replays.
-pub async fn run(config: Config, command: DeadLettersCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, command: DeadLettersCommand) -> anyhow::Result<ExitCode> {
     let letters = list(&config.kafka).await?;
     match command {
         DeadLettersCommand::List { json: true } => {

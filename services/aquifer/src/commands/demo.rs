@@ -16,10 +16,10 @@ use crate::output;
 use crate::view::{Model, Plain, REFRESH, Screen, Wish, look};
 
 /// How long the last runs may take to be stored and announced.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_mins(1);
 
 /// Runs the demonstration.
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut machine = Machine::start(&args.up).await?;
     machine.say_where()?;
     let catalogue = Catalogue::connect(&machine.config.catalogue).await?;

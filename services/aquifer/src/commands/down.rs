@@ -8,10 +8,10 @@ use crate::cli::RootArgs;
 use crate::output;
 
 /// How long services and servers may take to end in order.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Stops the stack in a folder.
-pub async fn run(args: RootArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: RootArgs) -> anyhow::Result<ExitCode> {
     attach(&args.root)?.stop(PATIENCE).await?;
     output::line(format!("the stack in `{}` is stopped", args.root.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ struct Happening {
 }
 
 /// Tells the story.
-pub async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
     let detail = detail(&config, &args.run).await?;
     let trace_id = trace_id(&detail);
     let spans = match &trace_id {

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::output;
 
 /// Brings the schema up to date and says what was done.
-pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let catalogue = Catalogue::connect(&config.catalogue).await?;
     let report = catalogue.migrate().await?;
     if report.applied.is_empty() {

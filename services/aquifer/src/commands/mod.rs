@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::failure::Hinted;
 
 /// Carries out what was asked.
-pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Config(ConfigCommand::Reference) => config_cmd::reference(),
@@ -42,8 +42,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
     let config = Config::load(global.config.clone(), &global.overrides)?;
     match command {
-        Command::M2c(args) => services::m2c(&config, &args),
-        Command::Relay(args) => services::relay(&config, &args),
+        Command::M2c(args) => Ok(services::m2c(&config, &args)),
+        Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
         Command::Migrate => block_on(migrate::run(config)),
         Command::Topology(command) => block_on(topology::run(config, command)),

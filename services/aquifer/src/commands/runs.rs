@@ -11,7 +11,7 @@ use crate::failure::Hinted;
 use crate::output;
 
 /// Lists runs or shows one.
-pub async fn run(config: Config, command: RunsCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<ExitCode> {
     match command {
         RunsCommand::List(args) => list(config, args).await,
         RunsCommand::Show(args) => show(config, args).await,
@@ -144,7 +144,7 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
 }
 
 /// All that the catalogue knows of the run that `text` means.
-pub async fn detail(config: &Config, text: &str) -> anyhow::Result<RunDetail> {
+pub(super) async fn detail(config: &Config, text: &str) -> anyhow::Result<RunDetail> {
     let id = run_id(config, text)?;
     let catalogue = open_catalogue(config).await?;
     catalogue.run_detail(&id).await?.ok_or_else(|| {

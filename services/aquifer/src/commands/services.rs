@@ -8,7 +8,7 @@ use crate::cli::ServiceArgs;
 use crate::config::Config;
 
 /// Runs the ingester.
-pub fn m2c(config: &Config, args: &ServiceArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
     let settings = aquifer_m2c::Settings {
         m2c: config.m2c.clone(),
         kafka: config.kafka.clone(),
@@ -16,30 +16,30 @@ pub fn m2c(config: &Config, args: &ServiceArgs) -> anyhow::Result<ExitCode> {
         storage: config.storage.clone(),
     };
     let tied = args.until_stdin_closes;
-    Ok(service::run(
+    service::run(
         config.service("m2c", config.m2c.listen),
         async move |context: Context| {
             tie(tied, &context)?;
             aquifer_m2c::run(settings, context).await
         },
-    ))
+    )
 }
 
 /// Runs the publisher of announcements.
-pub fn relay(config: &Config, args: &ServiceArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn relay(config: &Config, args: &ServiceArgs) -> ExitCode {
     let settings = aquifer_relay::Settings {
         relay: config.relay.clone(),
         kafka: config.kafka.clone(),
         catalogue: config.catalogue.clone(),
     };
     let tied = args.until_stdin_closes;
-    Ok(service::run(
+    service::run(
         config.service("relay", config.relay.listen),
         async move |context: Context| {
             tie(tied, &context)?;
             aquifer_relay::run(settings, context).await
         },
-    ))
+    )
 }
 
 /// Drains when whoever holds the other end of standard input is gone.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::output;
 
 /// Registers or lists sites.
-pub async fn run(config: Config, command: SitesCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result<ExitCode> {
     let catalogue = open_catalogue(&config).await?;
     match command {
         SitesCommand::Add {

@@ -10,7 +10,7 @@ use crate::failure::Hinted;
 use crate::output;
 
 /// Prints endpoints and credentials.
-pub fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
     let StackCommand::Show { root, json } = command;
     let attached = attach(&root.root)?;
     let endpoints = &attached.endpoints;
@@ -44,7 +44,7 @@ pub fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The stack that runs in `root`.
-pub fn attach(root: &Path) -> anyhow::Result<Attached> {
+pub(super) fn attach(root: &Path) -> anyhow::Result<Attached> {
     Stack::attach(root)?.ok_or_else(|| {
         Hinted::new(
             format!("no stack runs in `{}`", root.display()),

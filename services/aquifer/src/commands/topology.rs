@@ -15,7 +15,7 @@ use crate::output;
 const TOPICS: &str = include_str!("../../../../topology/topics.toml");
 
 /// Applies a topology and says what was done; refusals make the command fail.
-pub async fn run(config: Config, command: TopologyCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config, command: TopologyCommand) -> anyhow::Result<ExitCode> {
     let TopologyCommand::Apply {
         file,
         dry_run,
@@ -36,7 +36,7 @@ pub async fn run(config: Config, command: TopologyCommand) -> anyhow::Result<Exi
 }
 
 /// The topology in `file`, or the one that this version needs.
-pub fn read(file: Option<PathBuf>) -> anyhow::Result<Topology> {
+pub(super) fn read(file: Option<PathBuf>) -> anyhow::Result<Topology> {
     let Some(path) = file else {
         return Ok(Topology::parse(TOPICS)?);
     };

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use aquifer_catalogue::{Catalogue, RunFilter};
 
-pub use model::Model;
-pub use plain::Plain;
-pub use screen::{Screen, Wish};
+pub(crate) use model::Model;
+pub(crate) use plain::Plain;
+pub(crate) use screen::{Screen, Wish};
 
 /// How often the catalogue is asked.
-pub const REFRESH: Duration = Duration::from_millis(300);
+pub(crate) const REFRESH: Duration = Duration::from_millis(300);
 
 /// Runs shown at the most.
 const SHOWN: u32 = 200;
 
 /// Asks the catalogue how things stand.
-pub async fn look(catalogue: &Catalogue, model: &mut Model) -> anyhow::Result<()> {
+pub(crate) async fn look(catalogue: &Catalogue, model: &mut Model) -> anyhow::Result<()> {
     let filter = RunFilter {
         limit: SHOWN,
         ..RunFilter::default()

@@ -8,7 +8,7 @@ use aquifer_schemas::{RunId, RunState};
 
 /// How things stand.
 #[derive(Debug, Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// Newest runs, newest first.
     pub runs: Vec<RunRow>,
     /// How many runs are in each state.
@@ -22,7 +22,12 @@ pub struct Model {
 
 impl Model {
     /// Takes in a new look.
-    pub fn update(&mut self, runs: Vec<RunRow>, counts: BTreeMap<RunState, u64>, waiting: u64) {
+    pub(crate) fn update(
+        &mut self,
+        runs: Vec<RunRow>,
+        counts: BTreeMap<RunState, u64>,
+        waiting: u64,
+    ) {
         self.moved = runs
             .iter()
             .rev()
@@ -36,7 +41,7 @@ impl Model {
     }
 
     /// Runs that are in object storage or beyond.
-    pub fn stored(&self) -> u64 {
+    pub(crate) fn stored(&self) -> u64 {
         let beyond = [
             RunState::Stored,
             RunState::Safe,
@@ -50,13 +55,13 @@ impl Model {
     }
 
     /// Runs of any state.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
     /// Whether nothing is on its way: every run has reached storage or someone was
     /// told, and every announcement is out.
-    pub fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         let settled = self.stored() + self.counts.get(&RunState::Quarantined).unwrap_or(&0);
         settled == self.total() && self.waiting == 0
     }

@@ -6,11 +6,11 @@ use super::Model;
 use crate::output;
 
 /// Prints what moved.
-pub struct Plain;
+pub(crate) struct Plain;
 
 impl Plain {
     /// Prints a line for each run that changed its state.
-    pub fn show(model: &Model) -> std::io::Result<()> {
+    pub(crate) fn show(model: &Model) -> std::io::Result<()> {
         model
             .moved
             .iter()

@@ -21,7 +21,7 @@ const WAY: [RunState; 3] = [RunState::Open, RunState::Closed, RunState::Stored];
 
 /// What the person at the terminal wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// To go on watching.
     Watch,
     /// To leave.
@@ -29,7 +29,7 @@ pub enum Wish {
 }
 
 /// Owns the terminal while it lives.
-pub struct Screen {
+pub(crate) struct Screen {
     terminal: DefaultTerminal,
     title: String,
     hints: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Screen {
 
 impl Screen {
     /// Takes the terminal over; `hints` stand at the bottom.
-    pub fn open(title: String, hints: Vec<String>) -> io::Result<Self> {
+    pub(crate) fn open(title: String, hints: Vec<String>) -> io::Result<Self> {
         Ok(Self {
             terminal: ratatui::try_init()?,
             title,
@@ -46,7 +46,7 @@ impl Screen {
     }
 
     /// Draws the model.
-    pub fn show(&mut self, model: &Model, note: &str) -> io::Result<()> {
+    pub(crate) fn show(&mut self, model: &Model, note: &str) -> io::Result<()> {
         let (title, hints) = (&self.title, &self.hints);
         self.terminal
             .draw(|frame| draw(frame, title, hints, model, note))?;
@@ -54,7 +54,7 @@ impl Screen {
     }
 
     /// Waits up to `patience` for a key. Blocking.
-    pub fn wish(patience: Duration) -> io::Result<Wish> {
+    pub(crate) fn wish(patience: Duration) -> io::Result<Wish> {
         if !event::poll(patience)? {
             return Ok(Wish::Watch);
         }

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 pub(crate) const AQUIFER: &str = env!("CARGO_BIN_EXE_aquifer");
 
 /// How long anything may take to settle before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Servers and a folder; everything ends and goes with it.
 pub(crate) struct Deployment {
@@ -194,16 +194,13 @@ impl Deployment {
 
     /// What the services said, for the message of a failed test.
     pub(crate) fn logs(&self) -> String {
-        ["m2c", "relay"]
-            .iter()
-            .map(|name| {
-                let path = self.folder.path().join(format!("{name}.log"));
-                let text = fs::read_to_string(path).unwrap_or_default();
-                let tail: Vec<_> = text.lines().rev().take(40).collect();
-                let tail: Vec<_> = tail.into_iter().rev().collect();
-                format!("--- {name}\n{}\n", tail.join("\n"))
-            })
-            .collect()
+        let tail = |name: &str| {
+            let path = self.folder.path().join(format!("{name}.log"));
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        };
+        format!("--- m2c\n{}\n--- relay\n{}", tail("m2c"), tail("relay"))
     }
 
     /// Waits until `condition` holds.

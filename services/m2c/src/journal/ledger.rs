@@ -112,7 +112,8 @@ impl Active {
             })
     }
 
-    fn needs_storing(&self) -> bool {
+    /// Whether files or the manifest are still to be stored.
+    pub(crate) fn needs_storing(&self) -> bool {
         let unmanifested = self.manifest.is_none() && self.stored().next().is_some();
         self.closure.is_some() && (unmanifested || self.missing().next().is_some())
     }
@@ -321,13 +322,8 @@ impl Ledger {
     }
 
     /// How many runs are known.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn runs(&self) -> usize {
         self.runs.len()
-    }
-
-    /// Whether no run is known.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
     }
 }
 
@@ -343,14 +339,15 @@ impl Active {
                 _ => None,
             });
         let known: BTreeMap<_, _> = known.collect();
-        if !known.is_empty() || self.version > 1 {
-            records.push(Record::Settled {
-                run,
-                settled: Settled {
-                    version: self.version,
-                    files: known,
-                },
-            });
+        let version = self.version;
+        if !known.is_empty() {
+            let settled = Settled {
+                version,
+                files: known,
+            };
+            records.push(Record::Settled { run, settled });
+        } else if version > 1 {
+            records.push(Record::Reversioned { run, version });
         }
         if let Some(opening) = self.opening.clone() {
             records.push(Record::Opened { run, opening });

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// How long a service may take to become ready.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// How long a service may take to drain before it is killed.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 const RESTART: Duration = Duration::from_secs(1);
 
 /// Child processes by name.
-pub struct Children {
+pub(crate) struct Children {
     config_file: PathBuf,
     logs: PathBuf,
     running: BTreeMap<&'static str, Running>,
@@ -40,7 +40,7 @@ struct Running {
 
 impl Children {
     /// No children yet; they will read `config_file` and log into `logs`.
-    pub fn new(config_file: &Path, logs: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(config_file: &Path, logs: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(logs).with_context(|| logs.display().to_string())?;
         Ok(Self {
             config_file: config_file.to_owned(),
@@ -50,7 +50,7 @@ impl Children {
     }
 
     /// Starts a service that answers at `listen`.
-    pub fn start(&mut self, name: &'static str, listen: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, name: &'static str, listen: SocketAddr) -> anyhow::Result<()> {
         let args = vec![name.to_owned(), "--until-stdin-closes".to_owned()];
         let child = self.spawn(name, &args)?;
         let listen = Some(listen);
@@ -66,7 +66,11 @@ impl Children {
     }
 
     /// Starts a command that ends by itself.
-    pub fn start_command(&mut self, name: &'static str, args: &[String]) -> anyhow::Result<()> {
+    pub(crate) fn start_command(
+        &mut self,
+        name: &'static str,
+        args: &[String],
+    ) -> anyhow::Result<()> {
         let args = args.to_vec();
         let child = self.spawn(name, &args)?;
         self.running.insert(
@@ -100,7 +104,7 @@ impl Children {
     }
 
     /// Returns when every service says that it is ready.
-    pub async fn all_ready(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn all_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY;
         let log_folder = self.logs.clone();
         for (name, running) in &mut self.running {
@@ -122,7 +126,7 @@ impl Children {
     }
 
     /// Waits until a child ends, starts it again if it is a service, and says so.
-    pub async fn watch(&mut self) -> String {
+    pub(crate) async fn watch(&mut self) -> String {
         loop {
             let mut ended = None;
             for (name, running) in &mut self.running {
@@ -153,7 +157,7 @@ impl Children {
     }
 
     /// Tells every child to stop, waits for each, and kills what does not.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         for running in self.running.values() {
             if let Some(pid) = running.child.id() {
                 // A child that has ended already is what is wanted.

@@ -12,7 +12,7 @@ use aquifer_schemas::Site;
 use aquifer_stack::{Phase, Progress, Stack, StackOptions, Tools};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use children::Children;
+pub(super) use children::Children;
 
 use crate::cli::UpArgs;
 use crate::commands::topology;
@@ -21,7 +21,7 @@ use crate::failure::Hinted;
 use crate::output;
 
 /// Everything that runs on this machine.
-pub struct Machine {
+pub(super) struct Machine {
     stack: Stack,
     children: Children,
     /// The configuration that the services run with.
@@ -31,7 +31,7 @@ pub struct Machine {
 }
 
 /// Starts everything, waits for Ctrl-C or SIGTERM, and stops it in order.
-pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut machine = Machine::start(&args).await?;
     machine.say_where()?;
     output::line("Ctrl-C stops everything; the data stay")?;
@@ -48,14 +48,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// SIGINT and SIGTERM.
-pub struct StopSignals {
+pub(super) struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     /// Listens from now on.
-    pub fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -63,7 +63,7 @@ impl StopSignals {
     }
 
     /// Returns when the first one arrives.
-    pub async fn received(&mut self) {
+    pub(super) async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -73,7 +73,7 @@ impl StopSignals {
 
 impl Machine {
     /// Starts servers and services and returns when all are ready.
-    pub async fn start(args: &UpArgs) -> anyhow::Result<Self> {
+    pub(super) async fn start(args: &UpArgs) -> anyhow::Result<Self> {
         let began = Instant::now();
         let root = std::path::absolute(&args.root.root)?;
         let site: Site = args.site.parse()?;
@@ -111,7 +111,7 @@ impl Machine {
     }
 
     /// Prints where to look.
-    pub fn say_where(&self) -> anyhow::Result<()> {
+    pub(super) fn say_where(&self) -> anyhow::Result<()> {
         let endpoints = self.stack.endpoints();
         output::line(format!(
             "buffer         {}",
@@ -134,17 +134,21 @@ impl Machine {
     }
 
     /// Starts one more command of this binary as a child.
-    pub fn start_command(&mut self, name: &'static str, args: &[String]) -> anyhow::Result<()> {
+    pub(super) fn start_command(
+        &mut self,
+        name: &'static str,
+        args: &[String],
+    ) -> anyhow::Result<()> {
         self.children.start_command(name, args)
     }
 
     /// Says when a child has ended that should not have.
-    pub async fn watch(&mut self) -> String {
+    pub(super) async fn watch(&mut self) -> String {
         self.children.watch().await
     }
 
     /// Stops services, then servers.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         self.children.stop().await;
         self.stack.stop().await?;
         Ok(())

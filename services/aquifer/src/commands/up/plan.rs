@@ -16,7 +16,7 @@ use serde_json::json;
 const FILE: &str = "aquifer.toml";
 
 /// What lies where.
-pub struct Plan {
+pub(super) struct Plan {
     root: PathBuf,
     site: Site,
     buffer: PathBuf,
@@ -24,7 +24,7 @@ pub struct Plan {
 
 impl Plan {
     /// Makes the folders.
-    pub fn new(root: &Path, site: &Site, buffer: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(root: &Path, site: &Site, buffer: &Path) -> anyhow::Result<Self> {
         let buffer = std::path::absolute(buffer)?;
         for folder in [&buffer, &root.join("journal"), &root.join("traces")] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -38,7 +38,7 @@ impl Plan {
 
     /// Writes the configuration file, readable by its owner only. What the user
     /// changed in other keys is kept.
-    pub fn write(&self, endpoints: &Endpoints) -> anyhow::Result<PathBuf> {
+    pub(super) fn write(&self, endpoints: &Endpoints) -> anyhow::Result<PathBuf> {
         let path = self.root.join(FILE);
         let mut table = match fs::read_to_string(&path) {
             Ok(text) => text
