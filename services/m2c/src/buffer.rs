@@ -249,3 +249,7 @@ fn changed_at(identity: FileIdentity) -> Timestamp {
         .and_then(|nanos| Timestamp::new(identity.mtime_ns.div_euclid(1_000_000_000), nanos).ok())
         .unwrap_or_else(|| Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH))
 }
+
+#[cfg(test)]
+#[path = "buffer_tests.rs"]
+mod tests;

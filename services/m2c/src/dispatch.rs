@@ -74,3 +74,76 @@ pub(crate) async fn dispatch<Fut>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::journal::Record;
+
+    fn reversioned(run: RunNumber) -> Record {
+        Record::Reversioned { run, version: 2 }
+    }
+
+    #[tokio::test]
+    async fn each_run_has_one_worker_and_workers_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(folder.path()).unwrap();
+        for run in 0..20 {
+            journal.append(reversioned(run)).await.unwrap();
+        }
+        let shutdown = CancellationToken::new();
+        let (now, most, done) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let work = |run: RunNumber| {
+            let (now, most, done) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&done));
+            let (journal, shutdown) = (journal.clone(), shutdown.clone());
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let facts = journal
+                    .ledger()
+                    .active(run)
+                    .map_or(0, |active| active.facts);
+                journal
+                    .append(Record::Recorded { run, facts })
+                    .await
+                    .unwrap();
+                now.fetch_sub(1, Ordering::SeqCst);
+                if done.fetch_add(1, Ordering::SeqCst) + 1 == 20 {
+                    shutdown.cancel();
+                }
+                (run, Outcome::Done)
+            }
+        };
+        let select = |ledger: &Ledger| ledger.to_record().collect();
+        dispatch(&journal, 3, &shutdown, select, work).await;
+        assert_eq!(done.load(Ordering::SeqCst), 20);
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+        assert_eq!(journal.ledger().to_record().count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_put_off_waits_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(folder.path()).unwrap();
+        journal.append(reversioned(1)).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let calls = AtomicUsize::new(0);
+        let work = |run| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            async move { (run, Outcome::Later(Duration::from_hours(1))) }
+        };
+        let select = |ledger: &Ledger| ledger.to_record().collect();
+        let end = async {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            shutdown.cancel();
+        };
+        tokio::join!(dispatch(&journal, 3, &shutdown, select, work), end);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+}

@@ -232,3 +232,7 @@ fn copy_tail(mut file: &File, offset: u64, to: &Path) -> io::Result<()> {
     io::copy(&mut file, &mut aside)?;
     aside.sync_all()
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+#[cfg(test)]
+pub(crate) use ledger::KnownFile;
 pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
 pub(crate) use log::{LogError, Recovery};
 pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
