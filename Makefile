@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
+.PHONY: soak reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ advisories: setup-check ## known vulnerabilities; needs github.com
 
 bench: ## benchmarks, at release speed
 	$(CARGO) bench --workspace --profile bench-run
+
+soak: setup ## 200 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
+	AQUIFER_CRASH_ROUNDS=200 AQUIFER_CRASH_REPORT=$(CURDIR)/loadtest/results/crash-campaign.md \
+		$(CARGO) test -p aquifer --test services crash -- --nocapture
+
+reference: ## write the generated pages of docs/reference
+	$(CARGO) run -q -p aquifer -- config reference > docs/reference/configuration.md
 
 clean-stack: ## stop what `make up` and `make demo` left, and remove its data
 	@tools/end-stacks .aquifer

@@ -13,6 +13,7 @@ use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunOpened, Site, event_id
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunStart, RunTruth};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::cli::DetectorArgs;
@@ -48,19 +49,23 @@ pub(super) fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<E
             TaskKind::Background,
             publish(kafka, announcements),
         );
-        let taken = tokio::task::spawn_blocking(move || {
+        let shutdown = context.shutdown.clone();
+        let mut taken = tokio::task::spawn_blocking(move || {
             let voice = Voice {
                 producer: producer_name,
                 buffer,
                 announce,
             };
-            take_runs(daq, runs, &voice)
+            take_runs(daq, runs, &voice, &shutdown)
         });
         tokio::select! {
-            taken = taken => taken??,
-            () = context.shutdown.cancelled() => drop(stop),
+            taken = &mut taken => taken?,
+            () = context.shutdown.cancelled() => {
+                // The run under way is ended in order, without waiting for its time.
+                drop(stop);
+                taken.await?
+            }
         }
-        Ok(())
     }))
 }
 
@@ -90,16 +95,21 @@ fn real_time(stopped: blocking::Receiver<()>) -> Pace {
     Box::new(move |due| {
         let wait = due.duration_since(Timestamp::now());
         if let Ok(wait) = Duration::try_from(wait) {
-            // Ends early when the process stops: the run is then cut short by its end.
+            // Ends early when the process stops.
             let _ = stopped.recv_timeout(wait);
         }
         Timestamp::now()
     })
 }
 
-fn take_runs(mut daq: Daq, runs: Option<u64>, voice: &Voice) -> anyhow::Result<()> {
+fn take_runs(
+    mut daq: Daq,
+    runs: Option<u64>,
+    voice: &Voice,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut taken = 0;
-    while runs.is_none_or(|runs| taken < runs) && !voice.announce.is_closed() {
+    while runs.is_none_or(|runs| taken < runs) && !shutdown.is_cancelled() {
         daq.take_run(&mut |event| match event {
             DaqEvent::Opened(start) => voice.say(Announcement::Opened(voice.opened(start))),
             DaqEvent::Closed(truth) => voice.say(Announcement::Closed(voice.closed(truth))),
