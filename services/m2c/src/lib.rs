@@ -34,6 +34,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
+use aquifer_runtime::health::ComponentHealth;
 use aquifer_runtime::retry::{RetryPolicy, retry};
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
@@ -71,6 +72,13 @@ pub struct Settings {
 /// Runs the ingester until `context.shutdown`.
 pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
     metrics::describe();
+    aquifer_bus::metrics::describe();
+    // All before any of them is ready: a part that is not known yet is not missed.
+    let [storage, catalogue, bus] = ["storage", "catalogue", "bus"].map(|name| {
+        let component = context.health.component(name);
+        component.not_ready("not reached yet");
+        component
+    });
     let edge = open_edge(&settings, &context).await?;
     let m2c = &settings.m2c;
     let interval = Duration::from_millis(m2c.scan_interval_ms);
@@ -82,17 +90,17 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
     context.tasks.spawn(
         "store",
         TaskKind::Critical,
-        store_forever(edge.clone(), settings.clone(), context.clone()),
+        store_forever(edge.clone(), settings.m2c.clone(), storage),
     );
     context.tasks.spawn(
         "record",
         TaskKind::Critical,
-        record_forever(edge.clone(), settings.clone(), context.clone()),
+        record_forever(edge.clone(), settings.m2c.clone(), catalogue),
     );
     context.tasks.spawn(
         "intake",
         TaskKind::Critical,
-        take_in_forever(edge, settings, context.clone()),
+        take_in_forever(edge, settings, bus),
     );
     context.shutdown.cancelled().await;
     Ok(())
@@ -127,9 +135,11 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
 }
 
 /// Waits for the storage, finds out what it enforces, and stores runs.
-async fn store_forever(edge: Edge, settings: Settings, context: Context) -> anyhow::Result<()> {
-    let health = context.health.component("storage");
-    health.not_ready("not reached yet");
+async fn store_forever(
+    edge: Edge,
+    config: M2cConfig,
+    health: ComponentHealth,
+) -> anyhow::Result<()> {
     let reached = retry("probe-storage", &edge.retry, &edge.shutdown, || async {
         edge.storage.ensure_location().await?;
         edge.storage.probe().await
@@ -141,11 +151,11 @@ async fn store_forever(edge: Edge, settings: Settings, context: Context) -> anyh
         Err(error) => anyhow::bail!("storage cannot be used: {error}"),
     }
     health.ready();
-    let missing_deadline = Duration::from_secs(settings.m2c.missing_deadline_secs);
+    let missing_deadline = Duration::from_secs(config.missing_deadline_secs);
     let store = Store::new(edge.clone(), missing_deadline);
     dispatch(
         &edge.journal,
-        settings.m2c.store_workers,
+        config.store_workers,
         &edge.shutdown,
         |ledger| ledger.to_store().collect(),
         |run| {
@@ -158,11 +168,13 @@ async fn store_forever(edge: Edge, settings: Settings, context: Context) -> anyh
 }
 
 /// Waits for the catalogue, makes buffer and storage known there, and records runs.
-async fn record_forever(edge: Edge, settings: Settings, context: Context) -> anyhow::Result<()> {
-    let health = context.health.component("catalogue");
-    health.not_ready("not reached yet");
+async fn record_forever(
+    edge: Edge,
+    config: M2cConfig,
+    health: ComponentHealth,
+) -> anyhow::Result<()> {
     let reached = retry("reach-catalogue", &edge.retry, &edge.shutdown, || {
-        introduce(&edge, &settings)
+        introduce(&edge, &config)
     })
     .await;
     match reached {
@@ -174,7 +186,7 @@ async fn record_forever(edge: Edge, settings: Settings, context: Context) -> any
     let recorder = Recorder::new(edge.clone());
     dispatch(
         &edge.journal,
-        settings.m2c.record_workers,
+        config.record_workers,
         &edge.shutdown,
         Recorder::due,
         |run| {
@@ -188,11 +200,11 @@ async fn record_forever(edge: Edge, settings: Settings, context: Context) -> any
 
 async fn introduce(
     edge: &Edge,
-    settings: &Settings,
+    config: &M2cConfig,
 ) -> Result<(), aquifer_catalogue::CatalogueError> {
     let catalogue = &edge.catalogue;
     catalogue.require_current_schema().await?;
-    let folder = format!("file://{}", settings.m2c.buffer.display());
+    let folder = format!("file://{}", config.buffer.display());
     catalogue
         .register_element(
             &edge.buffer_element,
@@ -209,8 +221,11 @@ async fn introduce(
 }
 
 /// Waits for the bus and takes in what the DAQ announces.
-async fn take_in_forever(edge: Edge, settings: Settings, context: Context) -> anyhow::Result<()> {
-    let health = context.health.component("bus");
+async fn take_in_forever(
+    edge: Edge,
+    settings: Settings,
+    health: ComponentHealth,
+) -> anyhow::Result<()> {
     let producer = Producer::connect(&settings.kafka)?;
     let schemas = Schemas::new(&settings.kafka);
     let group = settings.m2c.group();

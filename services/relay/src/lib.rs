@@ -59,10 +59,14 @@ pub struct Settings {
 
 /// Runs the relay until `context.shutdown`.
 pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
+    aquifer_bus::metrics::describe();
+    let [health, bus] = ["catalogue", "bus"].map(|name| {
+        let component = context.health.component(name);
+        component.not_ready("not reached yet");
+        component
+    });
     let catalogue = Catalogue::connect(&settings.catalogue).await?;
     let policy = RetryPolicy::default();
-    let health = context.health.component("catalogue");
-    health.not_ready("not reached yet");
     let reached = retry("reach-catalogue", &policy, &context.shutdown, || {
         catalogue.require_current_schema()
     })
@@ -72,8 +76,6 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         Err(RetryError::Cancelled) => return Ok(()),
         Err(error) => anyhow::bail!("catalogue cannot be used: {error}"),
     }
-    let bus = context.health.component("bus");
-    bus.not_ready("not reached yet");
     let producer = Producer::connect(&settings.kafka)?;
     publish_schemas(&producer).await?;
     bus.ready();

@@ -218,8 +218,10 @@ impl Deployment {
 }
 
 impl Service {
-    /// Ends the process by SIGKILL.
+    /// Ends the process by SIGKILL; it must be alive until then.
     pub(crate) fn kill(mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{} ended by itself: {ended:?}", self.name);
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
