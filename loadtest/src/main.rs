@@ -1,0 +1,56 @@
+//! `aquifer-loadtest`: load on the whole chain, as a user runs it.
+//!
+//! It drives the `aquifer` binary that lies beside it, on a private stack, looks at the
+//! processes from outside, and writes what it saw. Exit codes: 0 if every promise was
+//! kept, 1 if one was not, 2 for wrong usage.
+
+mod arrivals;
+mod audit;
+mod campaign;
+mod campaign_plan;
+mod machine;
+mod metrics;
+mod process;
+mod report;
+mod series;
+mod trial;
+mod verdict;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use campaign_plan::SustainedArgs;
+
+/// Load on the whole chain, with a written report.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take small runs at a steady rate, watch backlog, memory and CPU, and audit
+    Sustained(SustainedArgs),
+}
+
+fn main() -> ExitCode {
+    let Command::Sustained(args) = Cli::parse().command;
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(campaign::sustained(&args)));
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Nothing is left to do if the terminal is gone.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
