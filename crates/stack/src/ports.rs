@@ -79,6 +79,10 @@ impl Ports {
         self.base + 4
     }
 
+    pub(crate) fn master(&self) -> u16 {
+        self.base + 5
+    }
+
     /// Name, port and gRPC port of each part of SeaweedFS.
     pub(crate) fn weed(&self) -> [(&'static str, u16, u16); 5] {
         let base = self.base;

@@ -51,8 +51,11 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
     Ok(command)
 }
 
-/// Whether S3 answers as S3 does to a stranger, and the bucket has been made.
+/// Whether S3 answers as S3 does to a stranger, the bucket has been made, and the volumes
+/// are there: a server that comes back answers before it can read what it stored.
 pub(crate) async fn look(plan: &Plan) -> Result<(), String> {
+    let volumes = "\"DataNodes\":[{";
+    wire::http(plan.ports.master(), "/dir/status", 200, volumes).await?;
     wire::http(plan.ports.s3(), "/", 403, "<Code>AccessDenied</Code>").await?;
     let bucket = format!("/buckets/{}/", plan.endpoints.s3.bucket);
     wire::http(plan.ports.filer(), &bucket, 200, "").await

@@ -1,15 +1,18 @@
-//! One stack for all tests of this binary, started by the first that asks for it.
+//! One stack for all tests of this binary, and one for those that break it, each started
+//! by the first that asks for it.
 //!
-//! Nobody stops it: it ends, and its folder goes, when the test process ends. Tests
+//! Nobody stops them: they end, and their folders go, when the test process ends. Tests
 //! therefore use names of their own for topics, databases and keys.
 
 use std::path::Path;
 use std::process;
 use std::sync::LazyLock;
+use std::thread;
 
 use aquifer_stack::{Endpoints, Stack, StackOptions, Tools};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Mutex, MutexGuard};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
@@ -19,18 +22,32 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .expect("a runtime needs only threads")
 });
 
-static STACK: LazyLock<Stack> = LazyLock::new(|| {
+static SHARED: LazyLock<Stack> = LazyLock::new(|| start("shared"));
+
+static BREAKABLE: LazyLock<Mutex<Stack>> = LazyLock::new(|| Mutex::new(start("breakable")));
+
+fn start(name: &str) -> Stack {
     // The stack removes its folder itself: a static is never dropped.
-    let root = parent().join(format!("shared-{}", process::id()));
+    let root = parent().join(format!("{name}-{}", process::id()));
     let mut options = StackOptions::new(root, tools());
     options.mariadb_durable = false;
     options.ephemeral = true;
-    block_on(Stack::start(options, &mut |_| {})).unwrap_or_else(|error| panic!("{error}"))
-});
+    // On a thread of its own, so that the first to ask may stand in a future.
+    let start = || block_on(Stack::start(options, &mut |_| {}));
+    let started = thread::scope(|scope| scope.spawn(start).join());
+    let stack = started.expect("starting a stack returns its errors");
+    stack.unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// The shared stack, running.
 pub(crate) fn stack() -> &'static Endpoints {
-    STACK.endpoints()
+    SHARED.endpoints()
+}
+
+/// A stack whose servers a test may kill and change while it holds it. It gives them
+/// back running and as they were.
+pub(crate) async fn breakable() -> MutexGuard<'static, Stack> {
+    BREAKABLE.lock().await
 }
 
 /// Runs a future on the runtime that all tests share. Clients may live in statics: the

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bus;
+mod catalogue;
 mod clients;
 mod fixture;
+mod outages;
 mod stack;
+mod storage;

@@ -4,16 +4,18 @@
 //! refuses wrong checksums, keeps two writers apart, and takes our multipart uploads.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aquifer_digest::Digests;
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::EvidenceLevel;
 use aquifer_storage::{
-    ErrorClass, ObjectKey, ObjectMeta, PutOutcome, S3Config, S3Element, SourceFile, StorageElement,
+    ObjectKey, ObjectMeta, PutOutcome, S3Config, S3Element, SourceFile, StorageElement,
     StorageError, StoreOptions, StoredObject,
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
+
+use crate::fixture::{block_on, stack};
 
 /// The smallest part that S3 takes.
 const PART: usize = 5 << 20;
@@ -34,23 +36,24 @@ fn key(text: &str) -> ObjectKey {
     text.parse().unwrap()
 }
 
-/// Settings of an element below a prefix of its own: a stack may be used again.
-fn config(endpoint: &str, access_key: &str, secret_key: &str, bucket: &str) -> S3Config {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+/// Settings of an element in a bucket of the test's own.
+fn config(bucket: &str) -> S3Config {
+    let server = &stack().s3;
     S3Config {
-        endpoint: endpoint.to_owned(),
+        endpoint: server.endpoint.clone(),
+        region: server.region.clone(),
         bucket: bucket.to_owned(),
-        prefix: format!("raw/{}", now.as_nanos()),
-        access_key: access_key.to_owned(),
-        secret_key: secret_key.to_owned(),
+        prefix: "raw".to_owned(),
+        access_key: server.access_key.clone(),
+        secret_key: server.secret_key.clone().into(),
         part_size_mib: 5,
         ..S3Config::default()
     }
 }
 
-/// A bucket of the test's own, probed.
-async fn element(endpoint: &str, access_key: &str, secret_key: &str, bucket: &str) -> S3Element {
-    let element = S3Element::new(config(endpoint, access_key, secret_key, bucket)).unwrap();
+/// The element, made and probed.
+async fn element(bucket: &str) -> S3Element {
+    let element = S3Element::new(config(bucket)).unwrap();
     element.ensure_location().await.unwrap();
     element.ensure_location().await.unwrap();
     element.probe().await.unwrap();
@@ -73,130 +76,134 @@ async fn store(element: &S3Element, path: &Path, name: &str) -> Result<StoredObj
 }
 
 /// The server does all that evidence E2 and exactly-once writes rest upon.
-pub(crate) async fn the_server_checks_what_it_stores(
-    endpoint: &str,
-    access_key: &str,
-    secret_key: &str,
-) {
-    let element = element(endpoint, access_key, secret_key, "probe").await;
-    let found = element.capabilities().unwrap();
-    assert!(found.enforces_checksums(), "{found:?}");
-    assert!(
-        found.conditional_put && found.conditional_complete,
-        "{found:?}"
-    );
-    assert!(found.echoes_checksum && found.lists_multipart && found.deletes);
-    let left: Vec<_> = element.list("").try_collect().await.unwrap();
-    assert!(left.concat().is_empty(), "the probe left {left:?}");
-    let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
-    assert!(left.concat().is_empty(), "the probe left {left:?}");
+#[test]
+fn the_server_checks_what_it_stores() {
+    block_on(async {
+        let element = element("probe").await;
+        let found = element.capabilities().unwrap();
+        assert!(found.enforces_checksums(), "{found:?}");
+        assert!(
+            found.conditional_put && found.conditional_complete,
+            "{found:?}"
+        );
+        assert!(found.echoes_checksum && found.lists_multipart && found.deletes);
+        let left: Vec<_> = element.list("").try_collect().await.unwrap();
+        assert!(left.concat().is_empty(), "the probe left {left:?}");
+        let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
+        assert!(left.concat().is_empty(), "the probe left {left:?}");
+    });
 }
 
 /// Files of every kind of size are stored with evidence and come back as they were.
-pub(crate) async fn files_come_back_as_they_were(
-    endpoint: &str,
-    access_key: &str,
-    secret_key: &str,
-) {
-    let element = element(endpoint, access_key, secret_key, "files").await;
-    let folder = tempfile::tempdir().unwrap();
-    let sizes = [0, 1, PART - 1, PART, PART + 1, 2 * PART, 7 * PART + 17];
-    for (seed, size) in (0..).zip(sizes) {
-        let bytes = content(size, seed);
-        let path = file(folder.path(), "file", &bytes);
-        let name = format!("LNGS/4242/{size}.mid");
-        let whole = Digests::of(&bytes);
-        let stored = store(&element, &path, &name).await.unwrap();
-        assert_eq!(stored.outcome, PutOutcome::Created);
-        assert_eq!(stored.evidence, EvidenceLevel::E2);
-        assert_eq!(stored.stored_size, size as u64);
-        assert_eq!(element.read_back(&key(&name)).await.unwrap(), whole);
-        let info = element.head(&key(&name)).await.unwrap().unwrap();
-        assert_eq!(info.crc64nvme, Some(whole.crc64nvme), "{size}");
-        assert_eq!(info.metadata[ObjectMeta::TRACE], "4bf92f35");
-        assert_eq!(info.metadata[ObjectMeta::SIZE], size.to_string());
-        let again = store(&element, &path, &name).await.unwrap();
-        assert_eq!(again.outcome, PutOutcome::Adopted);
-    }
-    let pages: Vec<_> = element.list("LNGS/4242/").try_collect().await.unwrap();
-    assert_eq!(pages.concat().len(), sizes.len());
-    let part = element
-        .get(&key("LNGS/4242/1.mid"), Some(0..1))
-        .await
-        .unwrap();
-    let part: Vec<Bytes> = part.try_collect().await.unwrap();
-    assert_eq!(part.concat(), content(1, 1));
+#[test]
+fn files_come_back_as_they_were() {
+    block_on(async {
+        let element = element("files").await;
+        let folder = tempfile::tempdir().unwrap();
+        let sizes = [0, 1, PART - 1, PART, PART + 1, 2 * PART, 7 * PART + 17];
+        for (seed, size) in (0..).zip(sizes) {
+            let bytes = content(size, seed);
+            let path = file(folder.path(), "file", &bytes);
+            let name = format!("LNGS/4242/{size}.mid");
+            let whole = Digests::of(&bytes);
+            let stored = store(&element, &path, &name).await.unwrap();
+            assert_eq!(stored.outcome, PutOutcome::Created);
+            assert_eq!(stored.evidence, EvidenceLevel::E2);
+            assert_eq!(stored.stored_size, size as u64);
+            assert_eq!(element.read_back(&key(&name)).await.unwrap(), whole);
+            let info = element.head(&key(&name)).await.unwrap().unwrap();
+            assert_eq!(info.crc64nvme, Some(whole.crc64nvme), "{size}");
+            assert_eq!(info.metadata[ObjectMeta::TRACE], "4bf92f35");
+            assert_eq!(info.metadata[ObjectMeta::SIZE], size.to_string());
+            let again = store(&element, &path, &name).await.unwrap();
+            assert_eq!(again.outcome, PutOutcome::Adopted);
+        }
+        let pages: Vec<_> = element.list("LNGS/4242/").try_collect().await.unwrap();
+        assert_eq!(pages.concat().len(), sizes.len());
+        let part = element
+            .get(&key("LNGS/4242/1.mid"), Some(0..1))
+            .await
+            .unwrap();
+        let part: Vec<Bytes> = part.try_collect().await.unwrap();
+        assert_eq!(part.concat(), content(1, 1));
+    });
 }
 
 /// Three writers of two contents at the same moment: one content wins, and all who
 /// say that they stored have it.
-pub(crate) async fn writers_are_kept_apart(endpoint: &str, access_key: &str, secret_key: &str) {
-    let element = element(endpoint, access_key, secret_key, "race").await;
-    let folder = tempfile::tempdir().unwrap();
-    for round in 0..5 {
-        for size in [1000, PART + 1] {
-            let bytes = content(size, round);
-            let one = file(folder.path(), "one", &bytes);
-            let two = file(folder.path(), "two", &bytes);
-            let other = file(folder.path(), "other", &content(size, round + 100));
-            let name = format!("{round}/{size}");
-            let results = tokio::join!(
-                store(&element, &one, &name),
-                store(&element, &two, &name),
-                store(&element, &other, &name),
-            );
-            let results = [results.0, results.1, results.2];
-            // Equal content may be completed twice; different content never is.
-            let stored: Vec<_> = results.iter().flatten().collect();
-            assert!(
-                stored.iter().any(|s| s.outcome == PutOutcome::Created),
-                "{results:?}"
-            );
-            for error in results.iter().filter_map(|result| result.as_ref().err()) {
-                assert!(matches!(error, StorageError::Conflict { .. }), "{error}");
+#[test]
+fn writers_are_kept_apart() {
+    block_on(async {
+        let element = element("race").await;
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            for size in [1000, PART + 1] {
+                let bytes = content(size, round);
+                let one = file(folder.path(), "one", &bytes);
+                let two = file(folder.path(), "two", &bytes);
+                let other = file(folder.path(), "other", &content(size, round + 100));
+                let name = format!("{round}/{size}");
+                let results = tokio::join!(
+                    store(&element, &one, &name),
+                    store(&element, &two, &name),
+                    store(&element, &other, &name),
+                );
+                let results = [results.0, results.1, results.2];
+                // Equal content may be completed twice; different content never is.
+                let stored: Vec<_> = results.iter().flatten().collect();
+                assert!(
+                    stored.iter().any(|s| s.outcome == PutOutcome::Created),
+                    "{results:?}"
+                );
+                for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                    assert!(matches!(error, StorageError::Conflict { .. }), "{error}");
+                }
+                let standing = element.read_back(&key(&name)).await.unwrap();
+                assert!(stored.iter().all(|s| s.sealed.digests() == standing));
             }
-            let standing = element.read_back(&key(&name)).await.unwrap();
-            assert!(stored.iter().all(|s| s.sealed.digests() == standing));
         }
-    }
-    let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
-    assert!(
-        left.concat().is_empty(),
-        "losers drop their parts: {left:?}"
-    );
+        let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
+        assert!(
+            left.concat().is_empty(),
+            "losers drop their parts: {left:?}"
+        );
+    });
 }
 
 /// A file that changes while it is read leaves nothing, not even parts.
-pub(crate) async fn a_changing_file_leaves_nothing(
-    endpoint: &str,
-    access_key: &str,
-    secret_key: &str,
-) {
-    let element = element(endpoint, access_key, secret_key, "changing").await;
-    let folder = tempfile::tempdir().unwrap();
-    let bytes = content(4 * PART, 1);
-    let path = file(folder.path(), "file", &bytes);
-    let source = SourceFile::open(&path).await.unwrap();
-    file(folder.path(), "file", &bytes[..3 * PART]);
-    let (name, meta) = (key("run"), ObjectMeta::new());
-    let stored = element.store_file(&source, &name, &meta, StoreOptions::default());
-    let error = stored.await.unwrap_err();
-    assert!(
-        matches!(error, StorageError::SourceChanged { .. }),
-        "{error}"
-    );
-    assert_eq!(element.head(&name).await.unwrap(), None);
-    let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
-    assert!(left.concat().is_empty());
+#[test]
+fn a_changing_file_leaves_nothing() {
+    block_on(async {
+        let element = element("changing").await;
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = content(4 * PART, 1);
+        let path = file(folder.path(), "file", &bytes);
+        let source = SourceFile::open(&path).await.unwrap();
+        file(folder.path(), "file", &bytes[..3 * PART]);
+        let (name, meta) = (key("run"), ObjectMeta::new());
+        let stored = element.store_file(&source, &name, &meta, StoreOptions::default());
+        let error = stored.await.unwrap_err();
+        assert!(
+            matches!(error, StorageError::SourceChanged { .. }),
+            "{error}"
+        );
+        assert_eq!(element.head(&name).await.unwrap(), None);
+        let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
+        assert!(left.concat().is_empty());
+    });
 }
 
 /// Wrong credentials stop the work, they do not condemn the data.
-pub(crate) async fn a_closed_door_is_an_outage(endpoint: &str, access_key: &str, _: &str) {
-    let body = Bytes::from_static(b"x");
-    let (name, meta) = (key("a"), ObjectMeta::new());
-    let wrong = config(endpoint, access_key, "not-the-secret", "files");
-    let wrong = S3Element::new(wrong).unwrap();
-    let error = wrong.put(&name, body, &meta).await.unwrap_err();
-    assert!(matches!(error, StorageError::Denied { .. }), "{error}");
-    assert_eq!(error.class(), ErrorClass::Unavailable);
+#[test]
+fn a_closed_door_is_an_outage() {
+    block_on(async {
+        let body = Bytes::from_static(b"x");
+        let (name, meta) = (key("a"), ObjectMeta::new());
+        let mut wrong = config("aquifer");
+        wrong.secret_key = "not-the-secret".to_owned().into();
+        let wrong = S3Element::new(wrong).unwrap();
+        let error = wrong.put(&name, body, &meta).await.unwrap_err();
+        assert!(matches!(error, StorageError::Denied { .. }), "{error}");
+        assert_eq!(error.class(), ErrorClass::Unavailable);
+    });
 }

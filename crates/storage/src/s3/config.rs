@@ -46,7 +46,6 @@ pub struct S3Config {
     /// Access key.
     pub access_key: String,
     /// Secret key.
-    #[serde(skip_serializing)]
     pub secret_key: Secret,
     /// Whether the bucket goes into the path (most servers) or the host name (AWS).
     pub path_style: bool,

@@ -166,8 +166,9 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aquifer_runtime::retry::{Classify as _, ErrorClass};
+
     use super::*;
-    use crate::error::ErrorClass;
 
     #[test]
     fn outages_are_never_the_fault_of_the_data() {

@@ -3,9 +3,10 @@
 use std::panic::AssertUnwindSafe;
 
 use aquifer_digest::Digests;
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::EvidenceLevel;
 use aquifer_storage::{
-    ErrorClass, ObjectMeta, PutOutcome, SourceFile, StorageElement, StorageError, StoreOptions,
+    ObjectMeta, PutOutcome, SourceFile, StorageElement, StorageError, StoreOptions,
     UnfinishedUpload,
 };
 use bytes::Bytes;

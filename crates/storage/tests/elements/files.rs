@@ -58,7 +58,7 @@ pub(crate) fn s3(endpoint: &str) -> S3Element {
         bucket: "raw".to_owned(),
         prefix: "below/here".to_owned(),
         access_key: "k".to_owned(),
-        secret_key: "s".to_owned(),
+        secret_key: "s".to_owned().into(),
         part_size_mib: 5,
         connect_timeout_secs: 2,
         request_timeout_secs: 5,

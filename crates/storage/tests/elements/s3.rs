@@ -1,9 +1,10 @@
 //! What must hold when an S3 server lies, forgets, fails or is not there.
 
 use aquifer_digest::Digests;
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::EvidenceLevel;
 use aquifer_storage::{
-    Capabilities, ErrorClass, ObjectMeta, PutOutcome, StorageElement, StorageError, StoreOptions,
+    Capabilities, ObjectMeta, PutOutcome, StorageElement, StorageError, StoreOptions,
 };
 use bytes::Bytes;
 

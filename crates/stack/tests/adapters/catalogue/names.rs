@@ -1,0 +1,145 @@
+//! Names and numbers are kept exactly, or refused.
+
+use aquifer_catalogue::{CatalogueError, ElementKind, Product, RunFilter};
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
+use aquifer_schemas::{RunId, Site};
+
+use super::facts::{lngs, opened, run, stored};
+use super::history::detail;
+use super::house::catalogue;
+use crate::fixture::block_on;
+
+/// Names that are not registered are errors of the caller, and nothing is written.
+#[test]
+fn unregistered_names_are_refused() {
+    block_on(async {
+        let catalogue = catalogue().await;
+        let lnf: Site = "LNF".parse().unwrap();
+        let elsewhere = RunId::first(lnf.clone(), 1);
+        let error = catalogue
+            .record_opened(&opened(&elsewhere))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, CatalogueError::UnknownSite { site } if *site == lnf),
+            "{error}"
+        );
+        assert_eq!(error.class(), ErrorClass::Permanent);
+
+        let mut other_element = stored(&run(1), &["a"], &["a"]);
+        "NOWHERE".clone_into(&mut other_element.files[0].element);
+        let error = catalogue.record_stored(&other_element).await.unwrap_err();
+        assert!(
+            matches!(error, CatalogueError::UnknownElement { .. }),
+            "{error}"
+        );
+        assert_eq!(catalogue.run(&run(1)).await.unwrap(), None);
+        assert_eq!(catalogue.outbox_status().await.unwrap().rows, 0);
+
+        let error = catalogue
+            .register_element("X", ElementKind::S3, Some(&lnf), "x")
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, CatalogueError::UnknownSite { .. }),
+            "{error}"
+        );
+        let error = catalogue
+            .register_element("S3", ElementKind::Tape, None, "x")
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, CatalogueError::Registered { .. }),
+            "{error}"
+        );
+        let same = catalogue
+            .register_element("S3", ElementKind::S3, None, "https://new")
+            .await;
+        assert!(!same.unwrap());
+        assert!(
+            !catalogue
+                .register_site(&lngs(), "Europe/Rome", "x")
+                .await
+                .unwrap()
+        );
+        assert_eq!(catalogue.sites().await.unwrap().len(), 1);
+        let urls: Vec<_> = catalogue.elements().await.unwrap();
+        assert_eq!(urls[1].url, "https://new");
+    });
+}
+
+/// Names that look alike are different, numbers beyond 32 bits survive.
+#[test]
+fn names_and_numbers_are_exact() {
+    block_on(async {
+        let catalogue = catalogue().await;
+        let id = run(u64::from(u32::MAX) * 3);
+        let alike = [
+            "a",
+            "a ",
+            "A",
+            "ä",
+            "a\u{308}",
+            "名前",
+            "🦀",
+            "a'; DROP TABLE run; --",
+        ];
+        let mut big = stored(&id, &alike, &alike);
+        for facts in &mut big.files {
+            facts.size = 1 << 40;
+        }
+        big.files[0].size = u64::from(u32::MAX) * 5;
+        let outcome = catalogue.record_stored(&big).await.unwrap();
+        assert_eq!(outcome.row.bytes, (7 << 40) + u64::from(u32::MAX) * 5);
+        let detail = detail(&catalogue, &id).await;
+        let names: Vec<_> = detail.files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, alike);
+        assert_eq!(detail.files[0].identity, Some(big.files[0].identity));
+        let last = run(u64::MAX);
+        catalogue.record_opened(&opened(&last)).await.unwrap();
+        let filter = RunFilter {
+            from_number: Some(u64::MAX),
+            ..RunFilter::default()
+        };
+        let found = catalogue.runs(&filter).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].id, last);
+    });
+}
+
+/// A product has one name and one content.
+#[test]
+fn products_are_never_replaced() {
+    block_on(async {
+        let catalogue = catalogue().await;
+        let id = run(1);
+        let product = Product {
+            level: "reco".to_owned(),
+            pass: "online".to_owned(),
+            version: 1,
+            element: "S3".to_owned(),
+            bucket: Some("reco".to_owned()),
+            location: "LNGS/1.parquet".to_owned(),
+            size: 1 << 33,
+            crc64nvme: "0123456789abcdef".to_owned(),
+        };
+        let error = catalogue.record_product(&id, &product).await.unwrap_err();
+        assert!(
+            matches!(error, CatalogueError::UnknownRun { .. }),
+            "{error}"
+        );
+        catalogue.record_opened(&opened(&id)).await.unwrap();
+        assert!(catalogue.record_product(&id, &product).await.unwrap());
+        assert!(!catalogue.record_product(&id, &product).await.unwrap());
+        let mut other = product.clone();
+        other.crc64nvme = "f".repeat(16);
+        let error = catalogue.record_product(&id, &other).await.unwrap_err();
+        assert!(
+            matches!(error, CatalogueError::Registered { .. }),
+            "{error}"
+        );
+        other.version = 2;
+        assert!(catalogue.record_product(&id, &other).await.unwrap());
+        assert_eq!(catalogue.products(&id).await.unwrap(), [product, other]);
+    });
+}
