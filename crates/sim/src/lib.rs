@@ -8,6 +8,7 @@
 //!
 //! Layout of the data: the banks of the CYGNO experiment at LNGS as of 2023.
 
+mod announce;
 mod camera;
 mod config;
 mod daq;

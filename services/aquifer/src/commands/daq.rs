@@ -9,8 +9,8 @@ use std::time::Duration;
 use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
 use aquifer_runtime::service::{self, Context, TaskKind};
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
-use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunOpened, Site, event_id};
-use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunStart, RunTruth};
+use aquifer_schemas::{RunClosed, RunOpened, Site};
+use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -111,8 +111,13 @@ fn take_runs(
     let mut taken = 0;
     while runs.is_none_or(|runs| taken < runs) && !shutdown.is_cancelled() {
         daq.take_run(&mut |event| match event {
-            DaqEvent::Opened(start) => voice.say(Announcement::Opened(voice.opened(start))),
-            DaqEvent::Closed(truth) => voice.say(Announcement::Closed(voice.closed(truth))),
+            DaqEvent::Opened(start) => {
+                voice.say(Announcement::Opened(start.opened(&voice.producer)));
+            }
+            DaqEvent::Closed(truth) => {
+                let closed = truth.closed(&voice.producer, Some(&voice.buffer));
+                voice.say(Announcement::Closed(closed));
+            }
         })?;
         taken += 1;
     }
@@ -132,49 +137,6 @@ impl Voice {
             tracing::warn!(
                 "the bus is away: an announcement was dropped; the run will be found in the buffer"
             );
-        }
-    }
-
-    fn opened(&self, start: &RunStart) -> RunOpened {
-        let run = format!("daq:{}/{}@{}", start.site, start.number, start.started_at);
-        RunOpened {
-            event_id: event_id(&run, "opened", 0),
-            site: start.site.clone(),
-            run: start.number,
-            version: 0,
-            started_at: start.started_at,
-            run_type: Some(start.kind.as_str().to_owned()),
-            attributes: start.attributes(),
-            producer: self.producer.clone(),
-        }
-    }
-
-    fn closed(&self, truth: &RunTruth) -> RunClosed {
-        let start = &truth.start;
-        let run = format!("daq:{}/{}@{}", start.site, start.number, start.started_at);
-        RunClosed {
-            event_id: event_id(&run, "closed", 0),
-            site: start.site.clone(),
-            run: start.number,
-            version: 0,
-            revision: 0,
-            started_at: Some(start.started_at),
-            ended_at: truth.ended_at,
-            run_type: Some(start.kind.as_str().to_owned()),
-            closed_by: ClosedBy::Daq,
-            buffer: Some(self.buffer.clone()),
-            files: truth
-                .files
-                .iter()
-                .map(|file| ClosedFile {
-                    name: file.name.clone(),
-                    size: Some(file.size),
-                    crc32c: Some(file.crc32c.to_string()),
-                })
-                .collect(),
-            events: Some(truth.events),
-            attributes: start.attributes(),
-            producer: self.producer.clone(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit is not a tautology: what is removed behind its back, from any source, is
 //! found.
 
-use aquifer_storage::{S3Config, S3Element, StorageElement};
+use aquifer_storage::StorageElement;
 use serde_json::Value;
 
 use crate::deployment::{Deployment, take};
@@ -70,16 +70,7 @@ fn a_run_that_only_the_daq_remembers_is_found() {
 
 impl Deployment {
     fn delete_object(&self, key: &str) {
-        let s3 = &self.stack.endpoints().s3;
-        let element = S3Element::new(S3Config {
-            endpoint: s3.endpoint.clone(),
-            region: s3.region.clone(),
-            bucket: s3.bucket.clone(),
-            access_key: s3.access_key.clone(),
-            secret_key: s3.secret_key.clone().into(),
-            ..S3Config::default()
-        })
-        .unwrap();
+        let element = self.storage();
         let key = key.parse().unwrap();
         self.runtime
             .block_on(element.delete_for_good(&key))

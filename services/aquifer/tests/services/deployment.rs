@@ -6,9 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use aquifer_bus::{KafkaConfig, Producer};
-use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, Site, event_id};
+use aquifer_schemas::Site;
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, RunTruth};
 use aquifer_stack::{Stack, StackOptions, Tools};
+use aquifer_storage::{S3Config, S3Element};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -140,9 +141,23 @@ impl Deployment {
         }
     }
 
+    /// The storage, as the configuration has it.
+    pub(crate) fn storage(&self) -> S3Element {
+        let s3 = &self.stack.endpoints().s3;
+        S3Element::new(S3Config {
+            endpoint: s3.endpoint.clone(),
+            region: s3.region.clone(),
+            bucket: s3.bucket.clone(),
+            access_key: s3.access_key.clone(),
+            secret_key: s3.secret_key.clone().into(),
+            ..S3Config::default()
+        })
+        .unwrap()
+    }
+
     /// Announces a run as the DAQ does.
     pub(crate) fn announce(&self, producer: &Producer, truth: &RunTruth) {
-        let message = run_closed(truth);
+        let message = truth.closed("daq@LAB", None);
         self.runtime
             .block_on(producer.publish(&message, None))
             .unwrap();
@@ -263,36 +278,4 @@ pub(crate) fn take(daq: &mut Daq) -> RunTruth {
 pub(crate) fn pause(time: Duration) {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
-}
-
-fn run_closed(truth: &RunTruth) -> RunClosed {
-    let start = &truth.start;
-    RunClosed {
-        event_id: event_id(
-            &format!("daq:{}@{}", start.number, start.started_at),
-            "closed",
-            0,
-        ),
-        site: start.site.clone(),
-        run: start.number,
-        version: 0,
-        revision: 0,
-        started_at: Some(start.started_at),
-        ended_at: truth.ended_at,
-        run_type: Some(start.kind.as_str().to_owned()),
-        closed_by: ClosedBy::Daq,
-        buffer: None,
-        files: truth
-            .files
-            .iter()
-            .map(|file| ClosedFile {
-                name: file.name.clone(),
-                size: Some(file.size),
-                crc32c: Some(file.crc32c.to_string()),
-            })
-            .collect(),
-        events: Some(truth.events),
-        attributes: start.attributes(),
-        producer: "daq@LAB".to_owned(),
-    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_bus::read_all;
 use aquifer_schemas::{AlertSignal, Decoder, Message, RunStored};
-use aquifer_storage::{S3Config, S3Element, StorageElement};
+use aquifer_storage::StorageElement;
 use futures::TryStreamExt;
 use serde_json::Value;
 
@@ -77,16 +77,7 @@ impl Deployment {
     }
 
     fn check_objects(&self, runs: usize) {
-        let s3 = &self.stack.endpoints().s3;
-        let element = S3Element::new(S3Config {
-            endpoint: s3.endpoint.clone(),
-            region: s3.region.clone(),
-            bucket: s3.bucket.clone(),
-            access_key: s3.access_key.clone(),
-            secret_key: s3.secret_key.clone().into(),
-            ..S3Config::default()
-        })
-        .unwrap();
+        let element = self.storage();
         let keys = self.runtime.block_on(async {
             let pages: Vec<_> = element.list("raw/").try_collect().await.unwrap();
             pages.into_iter().flatten().map(|object| object.key)
