@@ -14,6 +14,7 @@ use aquifer_digest::FileIdentity;
 use aquifer_schemas::{ClosedBy, FileName, RunNumber, RunVersion};
 use jiff::Timestamp;
 
+use crate::begin_of_run::started_at;
 use crate::close_rule::{CloseRule, Observation};
 use crate::journal::{Knowledge, Ledger};
 use crate::template::FileTemplate;
@@ -48,6 +49,8 @@ pub(crate) struct Found {
     pub closed_by: ClosedBy,
     /// The files.
     pub files: Vec<FileName>,
+    /// When the run began, as its first file says.
+    pub started_at: Option<Timestamp>,
     /// Last change of any of them.
     pub ended_at: Timestamp,
 }
@@ -161,6 +164,7 @@ impl Buffer {
                     version,
                     closed_by,
                     files: Vec::new(),
+                    started_at: None,
                     ended_at: changed_at,
                 });
                 found.ended_at = found.ended_at.max(changed_at);
@@ -172,6 +176,11 @@ impl Buffer {
         }
         if recheck {
             self.watched.retain(|name, _| still_watched.contains(name));
+        }
+        for found in closed.values_mut() {
+            found.files.sort_unstable();
+            let first = found.files.first();
+            found.started_at = first.and_then(|name| started_at(&self.rules.path(name), found.run));
         }
         scan.found = closed.into_values().collect();
         Ok(scan)

@@ -9,6 +9,7 @@
 //! It promises that a file is in object storage once, with the bytes that the logger
 //! wrote, before anybody is told so. Freeing the buffer is left to orders.
 
+mod begin_of_run;
 mod buffer;
 mod close_rule;
 mod config;

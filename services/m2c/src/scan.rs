@@ -70,7 +70,7 @@ async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {
     let files = found.files.len();
     let closure = Closure {
         closed_by: found.closed_by,
-        started_at: None,
+        started_at: found.started_at,
         ended_at: found.ended_at,
         run_type: None,
         events: None,

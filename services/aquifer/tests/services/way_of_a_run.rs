@@ -41,6 +41,7 @@ fn a_run_whose_daq_died_is_closed_by_inference_and_told() {
     deployment.check_conserved(1);
     let shown = deployment.expect(&["runs", "show", "1", "--json"]);
     assert!(shown.contains("\"inferred\""), "{shown}");
+    assert!(!shown.contains("\"started_at\": null"), "{shown}");
     let signals = deployment.signals();
     assert_eq!(signals.len(), 1, "{signals:?}");
     assert_eq!(signals[0].name, "run-closed-by-inference");
