@@ -176,10 +176,13 @@ fn nothing_is_lost_or_done_twice_whoever_is_killed() {
         campaign.note(round + 1, blow, began.elapsed());
     }
     if let Ok(path) = std::env::var("AQUIFER_CRASH_REPORT") {
+        let cores = std::thread::available_parallelism().unwrap();
+        let runs = campaign.taken;
         let head = format!(
-            "# Crash campaign\n\n{rounds} rounds, {} runs: each stored once, announced, equal in checksum \
-             (every object read back), audit 0.\n\n| round | blow | runs so far | s |\n|---|---|---|---|\n",
-            campaign.taken
+            "# Crash campaign\n\n`make soak`, {cores} cores, debug build. {rounds} rounds of {RUNS} runs each, one of several \
+             parts, every second one announced: {runs} runs, each stored once, announced, equal in checksum \
+             (every object read back), nothing twice, audit 0.\n\n\
+             | round | blow | runs so far | s |\n|---|---|---|---|\n"
         );
         std::fs::write(path, head + &campaign.report).unwrap();
     }
