@@ -13,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use metrics::{counter, gauge};
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, debug, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::error::BusError;
@@ -320,14 +321,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
                 continue;
             }
             let id = record.id;
-            let span = info_span!(
-                "announce",
-                topic = record.topic,
-                key = record.key,
-                event_id = %record.event_id,
-                traceparent = record.traceparent,
-            );
-            let record = record.into();
+            let (record, span) = announce(record);
             let queueing = self.publisher.queue(&record).instrument(span.clone());
             match tokio::time::timeout_at(held.ends_at, queueing).await {
                 Ok(Ok(receipt)) => {
@@ -371,17 +365,27 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
     }
 }
 
-impl From<OutboxRecord> for OutRecord {
-    fn from(record: OutboxRecord) -> Self {
-        Self {
-            topic: record.topic,
-            key: Some(record.key.into_bytes()),
-            value: record.value,
-            event_id: Some(record.event_id),
-            traceparent: record.traceparent,
-            headers: Vec::new(),
-        }
-    }
+/// The message of an announcement, and the span of its way: a child of the context that
+/// the fact was recorded under, and itself the context of what the message sets off.
+fn announce(record: OutboxRecord) -> (OutRecord, Span) {
+    // One that is no context would only mislead those who read it.
+    let parent: Option<TraceParent> = record.traceparent.and_then(|text| text.parse().ok());
+    let span = info_span!(
+        "announce",
+        topic = record.topic,
+        key = record.key,
+        event_id = %record.event_id,
+    );
+    let span = span_with_parent(span, parent.as_ref());
+    let message = OutRecord {
+        topic: record.topic,
+        key: Some(record.key.into_bytes()),
+        value: record.value,
+        event_id: Some(record.event_id),
+        traceparent: continue_from(&span, parent.as_ref()).map(String::from),
+        headers: Vec::new(),
+    };
+    (message, span)
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! The relay against an outbox and brokers in memory, through crashes at any step.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use proptest::prelude::*;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 
@@ -14,6 +18,8 @@ use super::*;
 struct World {
     rows: Mutex<BTreeMap<u64, OutboxRecord>>,
     log: Mutex<Vec<(String, u64)>>,
+    /// The context that each message carried.
+    contexts: Mutex<Vec<Option<String>>>,
     fence: AtomicU64,
     holder: Mutex<String>,
     /// Operations until the process dies; every outbox and broker call counts.
@@ -140,6 +146,8 @@ impl Publisher for World {
         }
         let key = String::from_utf8(record.key.clone().unwrap()).unwrap();
         self.log.lock().unwrap().push((key, id));
+        let context = record.traceparent.clone();
+        self.contexts.lock().unwrap().push(context);
         // The acknowledgement may be lost with the process, too.
         let lost = matches!(*self.fuse.lock().unwrap(), Some(0));
         let delay = *self.delay.lock().unwrap();
@@ -278,4 +286,65 @@ fn brokers_that_are_away_for_long_get_each_announcement_once() {
     ));
     assert_eq!(world.waiting(), 0);
     assert_eq!(world.published().len(), 10);
+}
+
+/// Keeps the spans that ended.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Kept {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+/// Relays one announcement of each of these contexts; gives the contexts on the wire.
+fn relayed(contexts: &[Option<&str>]) -> Vec<Option<String>> {
+    let world = World::with(contexts.len() as u64, 1);
+    for (row, context) in world.rows.lock().unwrap().values_mut().zip(contexts) {
+        row.traceparent = context.map(str::to_owned);
+    }
+    let limit = Duration::from_mins(1);
+    paused().block_on(run_until_empty(&world, options("one", 16), limit));
+    assert_eq!(world.waiting(), 0);
+    world.contexts.into_inner().unwrap()
+}
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[test]
+fn an_announcement_continues_the_trace_of_its_fact() {
+    let kept = Kept::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(kept.clone())
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    let recording = tracing_subscriber::registry().with(layer);
+    let contexts = tracing::subscriber::with_default(recording, || {
+        relayed(&[Some(PARENT), Some("no context"), None])
+    });
+
+    let spans = kept.0.lock().unwrap();
+    assert_eq!(spans.len(), 3);
+    for (number, context) in contexts.iter().enumerate() {
+        // What the message carries is the context of a span that was recorded for it.
+        let context = context.as_deref().unwrap();
+        let own = |span: &&SpanData| context.contains(&span.span_context.span_id().to_string());
+        let span = spans.iter().find(own).unwrap();
+        assert_eq!(span.name, "announce");
+        let parent = span.parent_span_id.to_string();
+        if number == 0 {
+            assert_eq!((&context[..36], &*parent), (&PARENT[..36], &PARENT[36..52]));
+            assert_ne!(context, PARENT);
+        } else {
+            assert_eq!(parent, "0".repeat(16), "a trace of its own");
+        }
+    }
+}
+
+#[test]
+fn a_context_passes_through_where_nothing_is_recorded() {
+    let contexts = relayed(&[Some(PARENT), Some("no context"), None]);
+    assert_eq!(contexts, [Some(PARENT.to_owned()), None, None]);
 }

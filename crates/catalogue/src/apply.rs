@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::draft::{Draft, fill};
 use crate::error::CatalogueError;
 use crate::facts::{ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
+use crate::fit;
 use crate::machine;
 use crate::rows::{FileRow, ReplicaRow};
 use crate::sql::micros;
@@ -29,14 +30,15 @@ fn authority(closed_by: Option<ClosedBy>) -> u8 {
 /// A run began. Nothing that is known already is replaced.
 pub(crate) fn open(draft: &mut Draft, opened: &OpenedRun) -> Result<(), CatalogueError> {
     let started_at = micros("start of the run", opened.started_at)?;
+    let run_type = opened.run_type.as_deref();
     let run = &mut draft.run;
     let changed = [
         fill(&mut run.started_at, Some(started_at), false),
-        fill(&mut run.run_type, opened.run_type.clone(), false),
-        fill(&mut run.trace, opened.trace.clone(), false),
+        fill(&mut run.run_type, fit::run_type(run_type), false),
+        fill(&mut run.trace, fit::trace(opened.trace.as_deref()), false),
     ];
     draft.touch(changed.contains(&true));
-    draft.set_attributes(&opened.attributes, false);
+    draft.set_attributes(&fit::attributes(run_type, &opened.attributes), false);
     Ok(())
 }
 
@@ -49,18 +51,20 @@ pub(crate) fn close(draft: &mut Draft, closed: &ClosedRun) -> Result<(), Catalog
     let replace = authority(Some(closed.closed_by)) > authority(draft.run.closed_by);
     draft.closes |= draft.run.closed_by.is_none();
     let first_close = draft.closes;
+    let run_type = closed.run_type.as_deref();
+    let trace = fit::trace(closed.trace.as_deref());
     let run = &mut draft.run;
     let changed = [
         fill(&mut run.started_at, started_at, replace),
         fill(&mut run.ended_at, Some(ended_at), replace),
-        fill(&mut run.run_type, closed.run_type.clone(), replace),
+        fill(&mut run.run_type, fit::run_type(run_type), replace),
         fill(&mut run.events, closed.events, replace),
         fill(&mut run.closed_by, Some(closed.closed_by), replace),
         // The trace of a run starts at its close, and stays.
-        fill(&mut run.trace, closed.trace.clone(), first_close),
+        fill(&mut run.trace, trace, first_close),
     ];
     draft.touch(changed.contains(&true));
-    draft.set_attributes(&closed.attributes, replace);
+    draft.set_attributes(&fit::attributes(run_type, &closed.attributes), replace);
     for file in &closed.files {
         let place = draft.file(&file.name, "in the run's list of files");
         let row = &draft.files[place].row;

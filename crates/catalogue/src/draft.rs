@@ -126,20 +126,19 @@ impl Draft {
         self.changed |= changed;
     }
 
-    /// Takes over attributes: all that are new, and others if `replace`.
+    /// Takes over attributes that fit: all that are new, and others if `replace`.
     pub(crate) fn set_attributes(
         &mut self,
         attributes: &BTreeMap<String, Attribute>,
         replace: bool,
     ) {
         for (name, attribute) in attributes {
-            let attribute = attribute.storable();
             let keep = match self.attributes.get(name) {
-                Some(have) => !replace || *have == attribute,
+                Some(have) => !replace || have == attribute,
                 None => false,
             };
             if !keep {
-                self.attributes.insert(name.clone(), attribute);
+                self.attributes.insert(name.clone(), attribute.clone());
                 self.changed_attributes.push(name.clone());
                 self.changed = true;
             }

@@ -1,6 +1,9 @@
 //! What writers are told: the facts about a run that its observer brings.
 //!
-//! Times are UTC; the catalogue keeps microseconds and cuts off what is finer.
+//! Times are UTC; the catalogue keeps microseconds and cuts off what is finer. What the
+//! DAQ says may be of any length: a type of more than 128 characters, an attribute's name
+//! of more than 255 and a unit of more than 64 are cut, and stand whole in attributes
+//! `run_type.full`, `<name>.name.full` and `<name>.unit.full`.
 
 use std::collections::BTreeMap;
 

@@ -14,6 +14,7 @@ mod config;
 mod draft;
 mod error;
 mod facts;
+mod fit;
 mod journal;
 mod lease;
 mod load;

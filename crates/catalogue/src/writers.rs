@@ -8,6 +8,7 @@ use crate::apply;
 use crate::catalogue::{Catalogue, begin, commit};
 use crate::error::CatalogueError;
 use crate::facts::{ClosedRun, OpenedRun, StoredRun};
+use crate::fit;
 use crate::rows::RunRow;
 use crate::save::post;
 
@@ -114,7 +115,7 @@ impl Catalogue {
         signal: &AlertSignal,
         trace: Option<&str>,
     ) -> Result<(), CatalogueError> {
-        let mail = Mail::new(signal, trace)?;
+        let mail = Mail::new(signal, fit::trace(trace).as_deref())?;
         self.restarting("raise a signal", || async {
             let mut conn = self.conn().await?;
             let mut tx = begin(&mut conn).await?;

@@ -1,6 +1,8 @@
 //! Names and numbers are kept exactly, or refused.
 
-use aquifer_catalogue::{CatalogueError, ElementKind, Product, RunFilter};
+use std::collections::BTreeMap;
+
+use aquifer_catalogue::{Attribute, CatalogueError, ElementKind, Product, RunFilter};
 use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::{RunId, Site};
 
@@ -104,6 +106,43 @@ fn names_and_numbers_are_exact() {
         let found = catalogue.runs(&filter).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].id, last);
+    });
+}
+
+/// What the DAQ says is kept whole however long it is, and never keeps a run out.
+#[test]
+fn metadata_of_any_length_never_block_a_run() {
+    block_on(async {
+        let catalogue = catalogue().await;
+        let id = run(1);
+        let run_type = "è🦀".repeat(100);
+        let (long, alike) = ("n".repeat(300), "n".repeat(301));
+        let unit = "V".repeat(65);
+        let mut told = stored(&id, &["a"], &["a"]);
+        told.closed.run_type = Some(run_type.clone());
+        told.closed.trace = Some("t".repeat(200));
+        told.closed.attributes = BTreeMap::from([
+            (long.clone(), Attribute::number(1.0).with_unit(&unit)),
+            (alike.clone(), Attribute::text("x".repeat(100_000))),
+        ]);
+        let outcome = catalogue.record_stored(&told).await.unwrap();
+        let written = detail(&catalogue, &id).await;
+        assert_eq!(written.row, outcome.row);
+        assert_eq!(written.row.run_type.as_deref(), Some(&*"è🦀".repeat(64)));
+        assert_eq!(written.row.trace, None);
+        let attributes = &written.attributes;
+        assert_eq!(attributes["run_type.full"], Attribute::text(run_type));
+        let kept = |text: &str| {
+            attributes
+                .values()
+                .any(|kept| *kept == Attribute::text(text))
+        };
+        assert!(kept(&long) && kept(&alike) && kept(&unit), "{attributes:?}");
+        assert!(kept(&"x".repeat(100_000)));
+        assert_eq!(attributes.len(), 6);
+        let again = catalogue.record_stored(&told).await.unwrap();
+        assert_eq!(again.row.revision, 1, "the same again changes nothing");
+        assert_eq!(detail(&catalogue, &id).await, written);
     });
 }
 
