@@ -21,7 +21,7 @@ fn every_closed_run_is_stored_catalogued_and_announced() {
     deployment.wait_stored(3);
     deployment.check_conserved(3);
     let story = deployment.expect(&["explain", "LAB/1"]);
-    for part in ["closed → stored", "store file", "trace "] {
+    for part in ["closed → stored", "store file", "announce", "trace "] {
         assert!(story.contains(part), "{part} in\n{story}");
     }
     let shown = deployment.expect(&["runs", "show", "1"]);
