@@ -64,8 +64,8 @@ mod tests {
              seconds_sum 0.5\n"
                 .to_owned(),
         );
-        assert_eq!(metrics.sum("stored_total"), 42.0);
-        assert_eq!(metrics.sum("seconds_sum"), 0.5);
-        assert_eq!(metrics.sum("seconds"), 0.0);
+        assert!((metrics.sum("stored_total") - 42.0).abs() < 1e-9);
+        assert!((metrics.sum("seconds_sum") - 0.5).abs() < 1e-9);
+        assert!((metrics.sum("seconds") - 0.0).abs() < 1e-9);
     }
 }
