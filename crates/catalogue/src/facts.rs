@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_digest::FileIdentity;
 use aquifer_schemas::{AlertSignal, ClosedBy, Encoding, EvidenceLevel, FileName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -150,21 +151,6 @@ pub struct ClosedRun {
     /// What people should hear about the change. Written only together with it; a
     /// signal about anything else goes through `Catalogue::raise`.
     pub signals: Vec<AlertSignal>,
-}
-
-/// What a file of the buffer was when it was sealed (`fstat(2)`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileIdentity {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub ino: u64,
-    /// Bytes on the buffer's disk.
-    pub size: u64,
-    /// Last modification, nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Last change of the inode, nanoseconds since 1970.
-    pub ctime_ns: i64,
 }
 
 /// A file whose copy in object storage was verified.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_digest::FileIdentity;
 use aquifer_schemas::{RunId, Site};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Transaction, Value};
 
 use crate::draft::Draft;
 use crate::error::CatalogueError;
-use crate::facts::{Attribute, AttributeValue, FileIdentity};
+use crate::facts::{Attribute, AttributeValue};
 use crate::rows::{FileRow, ReplicaRow, RunRow};
 use crate::sql::Columns;
 

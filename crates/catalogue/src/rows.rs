@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_digest::FileIdentity;
 use aquifer_schemas::{
     ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState, RunId, RunState, Site,
     WordError,
@@ -9,7 +10,7 @@ use aquifer_schemas::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Attribute, FileIdentity};
+use crate::facts::Attribute;
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use aquifer_catalogue::{
-    Attribute, CatalogueError, ClosedFile, ClosedRun, FileIdentity as RowIdentity, OpenedRun,
-    StoredFileFacts, StoredRun,
+    Attribute, CatalogueError, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts, StoredRun,
 };
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
@@ -227,13 +226,7 @@ fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
         crc64nvme: digests.crc64nvme.to_string(),
         adler32: digests.adler32.to_string(),
         crc32c: digests.crc32c.to_string(),
-        identity: RowIdentity {
-            dev: facts.identity.dev,
-            ino: facts.identity.ino,
-            size: facts.identity.size,
-            mtime_ns: facts.identity.mtime_ns,
-            ctime_ns: facts.identity.ctime_ns,
-        },
+        identity: facts.identity,
         element: facts.element.clone(),
         bucket: facts.bucket.clone(),
         key: facts.key.clone(),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_digest::FileIdentity;
 use aquifer_schemas::{AlertSignal, RunId, RunState};
 use proptest::prelude::*;
 
 use super::*;
 use crate::announce;
 use crate::draft::{About, Step};
-use crate::facts::{Attribute, ClosedFile, FileIdentity};
+use crate::facts::{Attribute, ClosedFile};
 use crate::machine::Machine;
 
 fn id() -> RunId {

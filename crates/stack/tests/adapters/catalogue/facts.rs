@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use aquifer_catalogue::{
-    Attribute, ClosedFile, ClosedRun, FileIdentity, OpenedRun, StoredFileFacts, StoredRun,
-};
+use aquifer_catalogue::{Attribute, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
+use aquifer_digest::FileIdentity;
 use aquifer_schemas::{
     AlertSignal, ClosedBy, Encoding, EvidenceLevel, FileName, RunId, Severity, Site, event_id,
 };
