@@ -200,8 +200,9 @@ impl Watch<'_> {
         let relay = Metrics::of(self.machine.config.relay.listen).await?;
         let at = self.began.elapsed().as_secs_f64();
         let scanned = m2c.sum("aquifer_m2c_scan_seconds_sum");
-        let before = self.samples.last().map_or(0.0, |sample| sample.at);
-        let scanning = (scanned - self.scanned) / (at - before).max(f64::EPSILON);
+        let scanning = self.samples.last().map_or(0.0, |before| {
+            (scanned - self.scanned) / (at - before.at).max(f64::EPSILON)
+        });
         let sample = Sample {
             at,
             taking,

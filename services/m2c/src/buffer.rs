@@ -1,8 +1,8 @@
 //! The DAQ's buffer as a folder of files: what is there, and what of it is new.
 //!
-//! One listing per scan; only files that the journal does not know are looked at
-//! closely, so that a buffer of 100,000 stored files costs one listing. Known files
-//! are compared with their seals every [`RECHECK`].
+//! One listing per scan, of which nothing is kept; only files that the journal does not
+//! know are looked at closely, so that a buffer of 100,000 stored files costs one
+//! listing. Known files are compared with their seals every [`RECHECK`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -125,7 +125,6 @@ impl Buffer {
         ledger: impl Fn(RunNumber, &FileName) -> (Knowledge, RunVersion),
     ) -> io::Result<Scan> {
         let now = Instant::now();
-        let names = list(&self.rules.folder)?;
         let recheck = self
             .rechecked
             .is_none_or(|last| now.duration_since(last) >= RECHECK);
@@ -135,8 +134,13 @@ impl Buffer {
         let mut scan = Scan::default();
         let mut closed: BTreeMap<(RunNumber, RunVersion), Found> = BTreeMap::new();
         let mut still_watched = HashSet::new();
-        for text in &names {
-            if self.rules.is_ignored(text) {
+        for entry in fs::read_dir(&self.rules.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            // A name that is not UTF-8 is shown with its bad bytes replaced; it matches
+            // no template and is reported as unrecognised.
+            let text = name.to_string_lossy();
+            if self.rules.is_ignored(&text) || entry.file_type()?.is_dir() {
                 continue;
             }
             let recognised = text
@@ -144,7 +148,7 @@ impl Buffer {
                 .ok()
                 .and_then(|name| self.rules.run_of(&name).map(|run| (name, run)));
             let Some((name, run)) = recognised else {
-                scan.unrecognised.push(text.clone());
+                scan.unrecognised.push(text.into_owned());
                 continue;
             };
             scan.files += 1;
@@ -158,7 +162,7 @@ impl Buffer {
                 _ => continue,
             };
             still_watched.insert(name.clone());
-            if let Some((closed_by, changed_at)) = self.judge(&name, &names, now)? {
+            if let Some((closed_by, changed_at)) = self.judge(&name, now)? {
                 let found = closed.entry((run, version)).or_insert_with(|| Found {
                     run,
                     version,
@@ -190,14 +194,15 @@ impl Buffer {
     fn judge(
         &mut self,
         name: &FileName,
-        names: &HashSet<String>,
         now: Instant,
     ) -> io::Result<Option<(ClosedBy, Timestamp)>> {
         let Some(identity) = identity(&self.rules.path(name))? else {
             return Ok(None);
         };
-        let side_file = format!("{name}{}", self.rules.side_file_suffix);
-        let has_side_file = !self.rules.side_file_suffix.is_empty() && names.contains(&side_file);
+        let has_side_file = match self.rules.side_file(name) {
+            Some(side_file) => side_file.try_exists()?,
+            None => false,
+        };
         let watched = self.watched.entry(name.clone()).or_insert(Watched {
             identity,
             since: now,
@@ -228,20 +233,6 @@ impl Buffer {
 /// Looks a file's name up in the ledger.
 pub(crate) fn lookup(ledger: &Ledger, run: RunNumber, name: &FileName) -> (Knowledge, RunVersion) {
     (ledger.knowledge(run, name), ledger.version(run))
-}
-
-fn list(folder: &Path) -> io::Result<HashSet<String>> {
-    let mut names = HashSet::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            continue;
-        }
-        // A name that is not UTF-8 is shown with its bad bytes replaced; it matches
-        // no template and is reported as unrecognised.
-        names.insert(entry.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
 }
 
 fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {

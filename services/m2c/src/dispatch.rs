@@ -30,7 +30,7 @@ pub(crate) async fn dispatch<Fut>(
     journal: &Journal,
     workers: usize,
     shutdown: &CancellationToken,
-    select: impl Fn(&Ledger) -> Vec<RunNumber>,
+    select: impl for<'l> Fn(&'l Ledger) -> Box<dyn Iterator<Item = RunNumber> + 'l>,
     work: impl Fn(RunNumber) -> Fut,
 ) where
     Fut: Future<Output = (RunNumber, Outcome)>,
@@ -44,12 +44,11 @@ pub(crate) async fn dispatch<Fut>(
         // Registered before the ledger is read: a change in between is not missed.
         changed.as_mut().enable();
         if !shutdown.is_cancelled() && taken.len() < workers {
-            let due = select(&journal.ledger());
             let now = Instant::now();
             not_before.retain(|_, time| *time > now);
             let free = workers - taken.len();
-            let due: Vec<_> = due
-                .into_iter()
+            // Read no further than there are workers: the backlog may be long.
+            let due: Vec<_> = select(&journal.ledger())
                 .filter(|run| !taken.contains(run) && !not_before.contains_key(run))
                 .take(free)
                 .collect();
@@ -120,8 +119,14 @@ mod tests {
                 (run, Outcome::Done)
             }
         };
-        let select = |ledger: &Ledger| ledger.to_record().collect();
-        dispatch(&journal, 3, &shutdown, select, work).await;
+        dispatch(
+            &journal,
+            3,
+            &shutdown,
+            |ledger| Box::new(ledger.to_record()),
+            work,
+        )
+        .await;
         assert_eq!(done.load(Ordering::SeqCst), 20);
         assert_eq!(most.load(Ordering::SeqCst), 3);
         assert_eq!(journal.ledger().to_record().count(), 0);
@@ -138,12 +143,20 @@ mod tests {
             calls.fetch_add(1, Ordering::SeqCst);
             async move { (run, Outcome::Later(Duration::from_hours(1))) }
         };
-        let select = |ledger: &Ledger| ledger.to_record().collect();
         let end = async {
             tokio::time::sleep(Duration::from_mins(1)).await;
             shutdown.cancel();
         };
-        tokio::join!(dispatch(&journal, 3, &shutdown, select, work), end);
+        tokio::join!(
+            dispatch(
+                &journal,
+                3,
+                &shutdown,
+                |ledger| Box::new(ledger.to_record()),
+                work
+            ),
+            end
+        );
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 }

@@ -158,7 +158,7 @@ async fn store_forever(
         &edge.journal,
         config.store_workers,
         &edge.shutdown,
-        |ledger| ledger.to_store().collect(),
+        |ledger| Box::new(ledger.to_store()),
         |run| {
             let store = &store;
             async move { (run, store.run(run).await) }
@@ -189,7 +189,7 @@ async fn record_forever(
         &edge.journal,
         config.record_workers,
         &edge.shutdown,
-        Recorder::due,
+        |ledger| Box::new(Recorder::due(ledger)),
         |run| {
             let recorder = &recorder;
             async move { (run, recorder.run(run).await) }

@@ -23,7 +23,8 @@ use crate::journal::{Active, Closure, Ledger, Progress, Record, StoredFacts};
 use crate::steps;
 use crate::store::trace_of;
 
-/// How long a closed run may take to be stored before it is recorded as closed.
+/// How long a run may take from its begin to its close, and from there to being stored,
+/// before it is recorded as it is.
 const QUICK: Duration = Duration::from_millis(700);
 
 /// Pause after the catalogue has refused a run.
@@ -41,9 +42,13 @@ impl Recorder {
     }
 
     /// The runs to record now, oldest number first.
-    pub(crate) fn due(ledger: &Ledger) -> Vec<RunNumber> {
-        let quick = |run: &RunNumber| ledger.active(*run).is_some_and(is_quick);
-        ledger.to_record().filter(|run| !quick(run)).collect()
+    pub(crate) fn due(ledger: &Ledger) -> impl Iterator<Item = RunNumber> + '_ {
+        let now = Timestamp::now();
+        let quick = move |run: &RunNumber| {
+            let active = ledger.active(*run);
+            active.is_some_and(|active| is_quick(active, now))
+        };
+        ledger.to_record().filter(move |run| !quick(run))
     }
 
     /// Tells the catalogue what is new of one run.
@@ -191,12 +196,14 @@ impl Recorder {
 }
 
 /// Whether a run is about to have more news, and young enough to be left alone.
-fn is_quick(active: &Active) -> bool {
-    let Some(closure) = &active.closure else {
-        return false;
+fn is_quick(active: &Active, now: Timestamp) -> bool {
+    let since = match (&active.closure, &active.opening) {
+        (Some(closure), _) if active.needs_storing() => closure.learnt_at,
+        // By the DAQ's clock: where that is wrong, the run is recorded at once.
+        (None, Some(opening)) => opening.started_at,
+        _ => return false,
     };
-    let age = Timestamp::now().duration_since(closure.learnt_at);
-    active.needs_storing() && age.unsigned_abs() < QUICK
+    Duration::try_from(now.duration_since(since)).is_ok_and(|age| age < QUICK)
 }
 
 fn attributes(
@@ -237,5 +244,93 @@ fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
         evidence_method: facts.evidence_method.clone(),
         sealed_at: facts.stored_at,
         stored_at: facts.stored_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aquifer_schemas::ClosedBy;
+    use jiff::ToSpan as _;
+
+    use super::*;
+    use crate::journal::{ExpectedFile, Opening};
+
+    const RUN: RunNumber = 7;
+
+    fn due_after(records: Vec<Record>) -> Vec<RunNumber> {
+        let mut ledger = Ledger::default();
+        for record in records {
+            ledger.apply(record);
+        }
+        Recorder::due(&ledger).collect()
+    }
+
+    fn opened(started_at: Timestamp) -> Record {
+        Record::Opened {
+            run: RUN,
+            opening: Opening {
+                started_at,
+                run_type: None,
+                attributes: std::collections::BTreeMap::new(),
+                trace: None,
+            },
+        }
+    }
+
+    fn closed(learnt_at: Timestamp) -> Record {
+        Record::Closed {
+            run: RUN,
+            version: 1,
+            closure: Closure {
+                closed_by: ClosedBy::Daq,
+                started_at: None,
+                ended_at: learnt_at,
+                run_type: None,
+                events: None,
+                attributes: std::collections::BTreeMap::new(),
+                files: vec![ExpectedFile {
+                    name: "run7.mid".parse().unwrap(),
+                    size: None,
+                    crc32c: None,
+                }],
+                trace: None,
+                learnt_at,
+            },
+        }
+    }
+
+    fn vanished() -> Record {
+        Record::Quarantined {
+            run: RUN,
+            name: "run7.mid".parse().unwrap(),
+            state: aquifer_schemas::FileState::Vanished,
+            reason: "test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_about_to_be_closed_or_stored_waits_a_moment() {
+        let now = Timestamp::now();
+        assert!(due_after(vec![opened(now)]).is_empty());
+        assert!(due_after(vec![opened(now), closed(now)]).is_empty());
+    }
+
+    #[test]
+    fn a_run_is_recorded_as_soon_as_no_news_are_expected() {
+        let now = Timestamp::now();
+        assert_eq!(due_after(vec![closed(now), vanished()]), [RUN]);
+    }
+
+    #[test]
+    fn a_slow_run_is_recorded_as_it_is() {
+        let past = Timestamp::now() - 1.second();
+        assert_eq!(due_after(vec![opened(past)]), [RUN]);
+        assert_eq!(due_after(vec![opened(past), closed(past)]), [RUN]);
+    }
+
+    #[test]
+    fn a_wrong_clock_of_the_daq_delays_nothing() {
+        let future = Timestamp::now() + 1.hour();
+        assert_eq!(due_after(vec![opened(future)]), [RUN]);
     }
 }

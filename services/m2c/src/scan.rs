@@ -13,7 +13,11 @@ use crate::events;
 use crate::journal::{Closure, ExpectedFile, JournalError, Record};
 use crate::steps;
 
-/// Scans the buffer until shutdown.
+/// A pause is at least so many times as long as the scan before it: a buffer of very
+/// many files takes a bounded part of one core.
+const REST: u32 = 10;
+
+/// Scans the buffer until shutdown, with a pause of at least `interval`.
 pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Result<()> {
     let mut buffer = Buffer::new(edge.rules.clone());
     let mut reported: Vec<String> = Vec::new();
@@ -26,9 +30,10 @@ pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Resu
         })
         .await?;
         buffer = returned;
+        let took = began.elapsed();
         match scanned {
             Ok(scan) => {
-                events::scanned(scan.files, began.elapsed().as_secs_f64());
+                events::scanned(scan.files, took.as_secs_f64());
                 report_unrecognised(&scan, &mut reported);
                 close_all(&edge, scan.found).await;
             }
@@ -37,7 +42,7 @@ pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Resu
         let (to_store, to_record) = edge.journal.ledger().backlog();
         events::backlog(to_store, to_record);
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(interval.max(took * REST)) => {}
             () = edge.shutdown.cancelled() => {}
         }
     }

@@ -78,10 +78,13 @@ impl S3Element {
     ) -> Result<StoredObject, StorageError> {
         let size = source.identity().size;
         let part_size = self.part_size(key, size)?;
-        if self.head(key).await?.is_some() {
+        let whole = size <= part_size as u64;
+        // A conditional write of a whole object asks by itself whether the key is free.
+        let asks_itself = whole && self.known().conditional_put;
+        if !asks_itself && self.head(key).await?.is_some() {
             return self.adopt(source, key, part_size, options).await;
         }
-        if size <= part_size as u64 {
+        if whole {
             self.store_whole(source, key, meta, options).await
         } else {
             self.store_parts(source, key, meta, part_size, options)

@@ -64,6 +64,7 @@ struct Kept {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, Upload>,
     begun: usize,
+    asked: Vec<Method>,
     faults: Faults,
 }
 
@@ -110,6 +111,11 @@ impl Fake {
         self.kept().begun
     }
 
+    /// The methods of all requests since this was last called.
+    pub(crate) fn asked(&self) -> Vec<Method> {
+        std::mem::take(&mut self.kept().asked)
+    }
+
     /// Keys of the objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.kept().objects.keys().cloned().collect()
@@ -135,6 +141,7 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let mut kept = kept.lock().unwrap();
+    kept.asked.push(method.clone());
     let key = uri
         .path()
         .trim_start_matches("/raw")

@@ -6,6 +6,7 @@ use aquifer_schemas::EvidenceLevel;
 use aquifer_storage::{
     Capabilities, ObjectMeta, PutOutcome, StorageElement, StorageError, StoreOptions,
 };
+use axum::http::Method;
 use bytes::Bytes;
 
 use crate::fake::{Fake, Faults};
@@ -296,6 +297,30 @@ async fn without_conditions_a_used_key_is_seen_before_writing() {
     let error = store(&element, &path, "a", StoreOptions::default()).await;
     assert!(matches!(error, Err(StorageError::Conflict { .. })));
     assert_eq!(fake.bytes("/a").unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_small_file_costs_one_write_and_one_look_where_conditions_hold() {
+    let files = Files::new();
+    let fake = Fake::start().await;
+    let element = s3(&fake.endpoint);
+    let path = files.write("file", &content(10, 1));
+    let other = files.write("other", &content(10, 2));
+    store(&element, &path, "before", StoreOptions::default())
+        .await
+        .unwrap();
+    let methods = [Method::HEAD, Method::PUT, Method::HEAD];
+    assert_eq!(fake.asked(), methods, "nothing is known of the server");
+    element.probe().await.unwrap();
+    fake.asked();
+    let stored = store(&element, &path, "a", StoreOptions::default()).await;
+    assert_eq!(stored.unwrap().outcome, PutOutcome::Created);
+    assert_eq!(fake.asked(), [Method::PUT, Method::HEAD]);
+    let again = store(&element, &path, "a", StoreOptions::default()).await;
+    assert_eq!(again.unwrap().outcome, PutOutcome::Adopted);
+    let error = store(&element, &other, "a", StoreOptions::default()).await;
+    assert!(matches!(error, Err(StorageError::Conflict { .. })));
+    assert_eq!(fake.bytes("/a").unwrap(), content(10, 1));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use aquifer_runtime::service::{self, Context, TaskKind};
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
 use aquifer_schemas::{RunClosed, RunOpened, Site};
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,13 @@ use crate::config::Config;
 
 /// Announcements that may wait for the bus before new ones are dropped.
 const WAITING: usize = 1000;
+
+/// Announcements on their way to the bus at a time: one by one, each would wait for the
+/// brokers to have written the one before.
+const IN_FLIGHT: usize = 64;
+
+/// A detector that is late by no more than this catches up, so that its rate holds.
+const CATCHES_UP: Duration = Duration::from_secs(1);
 
 /// Pictures smaller than this are taken without waveforms, as load tests want them.
 const FULL_PIXELS: u32 = 512;
@@ -90,7 +98,8 @@ fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
     .at_rate(args.rate)
 }
 
-/// Waits on the wall clock until each thing is due.
+/// Waits on the wall clock until each thing is due. What is only a little late counts
+/// as taken in time: else the lateness of each run would delay all that follow.
 fn real_time(stopped: blocking::Receiver<()>) -> Pace {
     Box::new(move |due| {
         let wait = due.duration_since(Timestamp::now());
@@ -98,8 +107,15 @@ fn real_time(stopped: blocking::Receiver<()>) -> Pace {
             // Ends early when the process stops.
             let _ = stopped.recv_timeout(wait);
         }
-        Timestamp::now()
+        on_time(due, Timestamp::now())
     })
+}
+
+fn on_time(due: Timestamp, now: Timestamp) -> Timestamp {
+    match Duration::try_from(now.duration_since(due)) {
+        Ok(late) if late <= CATCHES_UP => due,
+        _ => now,
+    }
 }
 
 fn take_runs(
@@ -141,31 +157,55 @@ impl Voice {
     }
 }
 
-/// Publishes what is said; the trace of a run begins here, at its close.
+/// Publishes what is said.
 async fn publish(
     kafka: KafkaConfig,
     mut announcements: mpsc::Receiver<Announcement>,
 ) -> anyhow::Result<()> {
     let producer = Producer::connect(&kafka)?;
     publish_schemas(&producer).await?;
-    while let Some(announcement) = announcements.recv().await {
-        match announcement {
-            Announcement::Opened(message) => producer.publish(&message, None).await?,
-            Announcement::Closed(message) => {
-                let root = TraceParent::new_root();
-                let run = format!("{}/{}", message.site, message.run);
-                let span = span_with_parent(
-                    info_span!("close run", run, site = %message.site),
-                    Some(&root),
-                );
-                let trace = continue_from(&span, Some(&root));
-                let traceparent = trace.as_ref().map(TraceParent::as_str);
-                producer
-                    .publish(&message, traceparent)
-                    .instrument(span)
-                    .await?;
-            }
+    stream::poll_fn(|context| announcements.poll_recv(context))
+        .map(|announcement| publish_one(&producer, announcement))
+        .buffered(IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+/// Publishes one announcement; the trace of a run begins here, at its close.
+async fn publish_one(producer: &Producer, announcement: Announcement) -> anyhow::Result<()> {
+    match announcement {
+        Announcement::Opened(message) => producer.publish(&message, None).await?,
+        Announcement::Closed(message) => {
+            let root = TraceParent::new_root();
+            let run = format!("{}/{}", message.site, message.run);
+            let span = span_with_parent(
+                info_span!("close run", run, site = %message.site),
+                Some(&root),
+            );
+            let trace = continue_from(&span, Some(&root));
+            let traceparent = trace.as_ref().map(TraceParent::as_str);
+            producer
+                .publish(&message, traceparent)
+                .instrument(span)
+                .await?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+
+    use super::*;
+
+    #[test]
+    fn a_little_late_is_on_time_and_early_or_very_late_is_not() {
+        let due = Timestamp::UNIX_EPOCH;
+        assert_eq!(on_time(due, due + 900.milliseconds()), due);
+        let stalled = due + 1100.milliseconds();
+        assert_eq!(on_time(due, stalled), stalled);
+        let stopped = due - 5.seconds();
+        assert_eq!(on_time(due, stopped), stopped);
+    }
 }

@@ -8,11 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aquifer_digest::{Crc64Nvme, FileIdentity};
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
-use serde::{Deserialize, Serialize};
 
 use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+use super::settled::{KnownFile, Settled};
 
 /// Everything known of the runs of one buffer.
 #[derive(Debug, Default)]
@@ -60,24 +59,6 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
-}
-
-/// The remains of a run that is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Settled {
-    /// Version under the run's number.
-    pub version: RunVersion,
-    /// Which bytes each file had; `None` for a file that was quarantined.
-    pub files: BTreeMap<FileName, Option<KnownFile>>,
-}
-
-/// Which bytes a stored file had.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct KnownFile {
-    /// The file in the buffer when it was read.
-    pub identity: FileIdentity,
-    /// Digest of its bytes.
-    pub crc64nvme: Crc64Nvme,
 }
 
 /// What the ledger knows of a file name.
@@ -130,10 +111,7 @@ impl Active {
             };
             (name.clone(), known)
         });
-        Settled {
-            version: self.version,
-            files: files.collect(),
-        }
+        Settled::new(self.version, files.collect())
     }
 
     fn close(&mut self, version: RunVersion, closure: Closure) {
@@ -158,7 +136,7 @@ impl Active {
 
 impl Settled {
     fn reopen(&self) -> Active {
-        let files = self.files.iter().map(|(name, known)| {
+        let files = self.files().map(|(name, known)| {
             let progress = known.map_or_else(
                 || Progress::Quarantined {
                     state: FileState::Changed,
@@ -297,11 +275,7 @@ impl Ledger {
                 None if active.missing().any(|file| &file.name == name) => Knowledge::Waiting,
                 None => Knowledge::New,
             },
-            Some(Run::Settled(settled)) => match settled.files.get(name) {
-                Some(Some(known)) => Knowledge::Stored(*known),
-                Some(None) => Knowledge::Quarantined,
-                None => Knowledge::New,
-            },
+            Some(Run::Settled(settled)) => settled.knowledge(name),
             None => Knowledge::New,
         }
     }
@@ -341,10 +315,7 @@ impl Active {
         let known: BTreeMap<_, _> = known.collect();
         let version = self.version;
         if !known.is_empty() {
-            let settled = Settled {
-                version,
-                files: known,
-            };
+            let settled = Settled::new(version, known);
             records.push(Record::Settled { run, settled });
         } else if version > 1 {
             records.push(Record::Reversioned { run, version });

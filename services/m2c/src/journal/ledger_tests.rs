@@ -1,7 +1,7 @@
 //! The ledger against a plain model: whatever is recorded is neither forgotten nor
 //! done twice, and a journal says the same after compaction.
 
-use aquifer_digest::Digests;
+use aquifer_digest::{Digests, FileIdentity};
 use aquifer_schemas::{ClosedBy, EvidenceLevel};
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -8,6 +8,7 @@
 mod ledger;
 mod log;
 mod record;
+mod settled;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-#[cfg(test)]
-pub(crate) use ledger::KnownFile;
 pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
 pub(crate) use log::{LogError, Recovery};
 pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+#[cfg(test)]
+pub(crate) use settled::KnownFile;
 
 use log::Log;
 

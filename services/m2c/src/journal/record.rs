@@ -7,7 +7,7 @@ use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, R
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Settled;
+use super::settled::Settled;
 
 /// One fact about one run, as written to disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
