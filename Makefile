@@ -17,10 +17,10 @@ setup-check:
 	@tools/setup --check-tools
 
 demo: setup ## a simulated detector through the whole chain, on this machine
-	$(CARGO) run -p aquifer -- demo
+	$(CARGO) run -p aquifer -- demo $(ARGS)
 
 up: setup ## all services on private servers; Ctrl-C stops them
-	$(CARGO) run -p aquifer -- up
+	$(CARGO) run -p aquifer -- up $(ARGS)
 
 test: setup ## all tests, against the real servers
 	$(CARGO) test --workspace
