@@ -8,6 +8,7 @@ use std::time::Duration;
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
 use aquifer_digest::{Crc32c, FileIdentity};
 use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::trace::TraceParent;
 use aquifer_schemas::{
     ClosedBy, DeadLetterReason, Message, RunClosed, RunNumber, RunOpened, RunVersion,
 };
@@ -166,7 +167,7 @@ impl Intake {
                 events: message.events,
                 attributes: message.attributes,
                 files,
-                trace: delivery.traceparent.clone(),
+                trace: Some(trace_of(delivery).to_string()),
                 learnt_at: Timestamp::now(),
             },
         }))
@@ -220,3 +221,11 @@ impl Intake {
 
 /// The topics that the intake reads.
 pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC];
+
+/// The trace that the DAQ began; where it began none that makes sense, one begins here.
+fn trace_of(delivery: &Delivery) -> TraceParent {
+    let announced = delivery.traceparent.as_ref();
+    announced
+        .and_then(|trace| trace.parse().ok())
+        .unwrap_or_else(TraceParent::new_root)
+}
