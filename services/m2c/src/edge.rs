@@ -2,6 +2,7 @@
 //! two places in the middle to which it brings the runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aquifer_catalogue::Catalogue;
 use aquifer_runtime::retry::RetryPolicy;
@@ -10,9 +11,14 @@ use aquifer_storage::StorageElement;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::BufferRules;
-use crate::journal::Journal;
+use crate::dispatch::Outcome;
+use crate::events;
+use crate::journal::{Journal, Record};
 use crate::keys::Keys;
 use crate::signals::Signals;
+
+/// Pause before something that could not be remembered is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Shared by the scan, the intake, the storing and the recording.
 #[derive(Clone)]
@@ -46,6 +52,23 @@ impl Edge {
             site: self.site.clone(),
             number,
             version,
+        }
+    }
+
+    /// Storage or catalogue hold other data under this run's name: the DAQ has used the
+    /// number before, and these data become the next version.
+    pub(crate) async fn next_version(&self, run: &RunId) -> Outcome {
+        events::number_reused(run);
+        let next = Record::Reversioned {
+            run: run.number,
+            version: run.version + 1,
+        };
+        match self.journal.append(next).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                events::journal_failed(&error);
+                Outcome::Later(LOOK_AGAIN)
+            }
         }
     }
 }

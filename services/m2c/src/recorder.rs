@@ -69,7 +69,7 @@ impl Recorder {
             Ok(state) => self.recorded(&run, &active, state).await,
             Err(RetryError::Cancelled) => Outcome::Done,
             Err(RetryError::Permanent(CatalogueError::Conflict { .. })) => {
-                self.next_version(&run).await
+                self.edge.next_version(&run).await
             }
             Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
                 events::recording_needs_help(&run, &error);
@@ -126,22 +126,6 @@ impl Recorder {
         crash_point(steps::RUN_SETTLED);
         events::run_recorded(run, state);
         Outcome::Done
-    }
-
-    /// The catalogue knows other bytes under this run's name.
-    async fn next_version(&self, run: &RunId) -> Outcome {
-        events::number_reused(run);
-        let record = Record::Reversioned {
-            run: run.number,
-            version: run.version + 1,
-        };
-        match self.edge.journal.append(record).await {
-            Ok(()) => Outcome::Done,
-            Err(error) => {
-                events::journal_failed(&error);
-                Outcome::Later(QUICK)
-            }
-        }
     }
 
     fn opened(&self, run: &RunId, active: &Active) -> OpenedRun {

@@ -86,7 +86,7 @@ impl Store {
         {
             Ok(()) | Err(Halt::Draining) => Outcome::Done,
             Err(Halt::Later(pause)) => Outcome::Later(pause),
-            Err(Halt::NumberReused) => self.next_version(&run).await,
+            Err(Halt::NumberReused) => self.edge.next_version(&run).await,
         }
     }
 
@@ -323,22 +323,6 @@ impl Store {
     fn manifest_failed(run: &RunId, error: &StorageError) -> Halt {
         events::manifest_needs_help(run, error);
         Halt::Later(HELP_NEEDED)
-    }
-
-    /// The run's keys hold other data: the DAQ has used the number before.
-    async fn next_version(&self, run: &RunId) -> Outcome {
-        let next = Record::Reversioned {
-            run: run.number,
-            version: run.version + 1,
-        };
-        events::number_reused(run);
-        match self.edge.journal.append(next).await {
-            Ok(()) => Outcome::Done,
-            Err(error) => {
-                events::journal_failed(&error);
-                Outcome::Later(LOOK_AGAIN)
-            }
-        }
     }
 
     fn count_refusal(&self, run: RunNumber, name: &FileName) -> u32 {
