@@ -2,8 +2,8 @@
 //! the servers, under load: every run is stored once, announced, equal in checksum,
 //! nothing stands twice, and the audit prints 0.
 //!
-//! `AQUIFER_CRASH_ROUNDS` sets the number of rounds (20 by default), and
-//! `AQUIFER_CRASH_REPORT` names a file for the report of a long campaign.
+//! `AQUIFER_CRASH_ROUNDS` sets the number of rounds (by default each blow once and a few
+//! more), and `AQUIFER_CRASH_REPORT` names a file for the report of a long campaign.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ use crate::deployment::{Deployment, Service, pause, take};
 /// Runs taken in each round.
 const RUNS: usize = 4;
 
+/// Rounds after each blow was tried once, where nothing else is said.
+const MORE_ROUNDS: usize = 4;
+
 /// What is done to the deployment in one round.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
@@ -32,16 +35,19 @@ enum Blow {
     RelayAfter(u64),
     /// A server is killed after so many milliseconds and started again.
     ServerAfter(Server, u64),
+    /// The ingester and the relay are killed after so many milliseconds while this
+    /// server is down: what they had in their hands must not count as done.
+    BesideDead(Server, u64),
 }
 
-/// The rounds of a campaign: every step once, then whatever the seed says.
-fn blows(rounds: usize, random: &mut ChaCha8Rng) -> Vec<Blow> {
+/// The rounds of a campaign: every blow once, then whatever the seed says.
+fn blows(rounds: Option<usize>, random: &mut ChaCha8Rng) -> Vec<Blow> {
     let m2c = aquifer_m2c::steps::ALL.iter().map(|step| Blow::M2cAt(step));
     let relay = aquifer_relay::STEPS.iter().map(|step| Blow::RelayAt(step));
-    let servers = [Server::MariaDb, Server::Kafka, Server::SeaweedFs];
-    let servers = servers.map(|server| Blow::ServerAfter(server, 100));
-    let steps: Vec<_> = m2c.chain(relay).chain(servers).collect();
-    (0..rounds)
+    let servers = Server::ALL.map(|server| Blow::ServerAfter(server, 100));
+    let beside = Server::ALL.map(|server| Blow::BesideDead(server, 1500));
+    let steps: Vec<_> = m2c.chain(relay).chain(servers).chain(beside).collect();
+    (0..rounds.unwrap_or(steps.len() + MORE_ROUNDS))
         .map(|round| match steps.get(round) {
             Some(step) => *step,
             None => any_blow(&steps, random),
@@ -51,12 +57,12 @@ fn blows(rounds: usize, random: &mut ChaCha8Rng) -> Vec<Blow> {
 
 fn any_blow(steps: &[Blow], random: &mut ChaCha8Rng) -> Blow {
     let after = random.random_range(0..1500);
+    let server = Server::ALL[random.random_range(0..Server::ALL.len())];
     match random.random_range(0..10) {
         0..3 => Blow::M2cAfter(after),
         3..5 => Blow::RelayAfter(after),
-        5 => Blow::ServerAfter(Server::MariaDb, after),
-        6 => Blow::ServerAfter(Server::Kafka, after),
-        7 => Blow::ServerAfter(Server::SeaweedFs, after),
+        5..7 => Blow::ServerAfter(server, after),
+        7 => Blow::BesideDead(server, after),
         _ => steps[random.random_range(0..steps.len())],
     }
 }
@@ -86,8 +92,9 @@ impl Campaign {
         }
     }
 
-    /// Takes runs: one of several parts, the others small; every second is announced.
-    fn take_runs(&mut self) {
+    /// Takes runs: one of several parts, the others small; every second is announced,
+    /// if there is a bus.
+    fn take_runs(&mut self, announce: bool) {
         for n in 0..RUNS {
             let truth = if n == 0 {
                 let frames = self.large;
@@ -98,7 +105,7 @@ impl Campaign {
             } else {
                 take(&mut self.daq)
             };
-            if n % 2 == 1 {
+            if announce && n % 2 == 1 {
                 self.deployment.announce(&self.producer, &truth);
             }
             self.taken += 1;
@@ -116,7 +123,10 @@ impl Campaign {
         let mut relay = self
             .deployment
             .service("relay", relay_at.map(|(_, step)| step));
-        self.take_runs();
+        if let Blow::BesideDead(server, _) = blow {
+            self.kill_in_full_work(server);
+        }
+        self.take_runs(!matches!(blow, Blow::BesideDead(Server::Kafka, _)));
         match blow {
             Blow::M2cAt(step) => m2c = self.after_suicide(m2c, step),
             Blow::RelayAt(step) => relay = self.after_suicide(relay, step),
@@ -124,16 +134,38 @@ impl Campaign {
             Blow::RelayAfter(ms) => relay = self.killed(relay, ms),
             Blow::ServerAfter(server, ms) => {
                 pause(Duration::from_millis(ms));
-                let stack = &mut self.deployment.stack;
-                self.deployment
-                    .runtime
-                    .block_on(stack.restart(server, Halt::Kill))
-                    .unwrap();
+                self.restart(server);
+            }
+            Blow::BesideDead(server, ms) => {
+                m2c = self.killed(m2c, ms);
+                relay = self.killed(relay, 0);
+                self.restart(server);
             }
         }
         self.deployment.wait_stored(self.taken);
         m2c.kill();
         relay.kill();
+    }
+
+    /// Kills a server when ingester and relay have shown that they reached it: a process
+    /// that still waits for it at its start has nothing in its hands.
+    fn kill_in_full_work(&mut self, server: Server) {
+        take(&mut self.daq);
+        self.taken += 1;
+        self.deployment.wait_stored(self.taken);
+        let stack = &mut self.deployment.stack;
+        self.deployment
+            .runtime
+            .block_on(stack.kill(server))
+            .unwrap();
+    }
+
+    fn restart(&mut self, server: Server) {
+        let stack = &mut self.deployment.stack;
+        self.deployment
+            .runtime
+            .block_on(stack.restart(server, Halt::Kill))
+            .unwrap();
     }
 
     /// The process must die at its step; without that the round proves nothing.
@@ -164,10 +196,13 @@ impl Campaign {
 
 #[test]
 fn nothing_is_lost_or_done_twice_whoever_is_killed() {
-    let rounds = std::env::var("AQUIFER_CRASH_ROUNDS").map_or(20, |text| text.parse().unwrap());
+    let rounds = std::env::var("AQUIFER_CRASH_ROUNDS");
+    let rounds = rounds.ok().map(|text| text.parse().unwrap());
     let mut random = ChaCha8Rng::seed_from_u64(20);
+    let blows = blows(rounds, &mut random);
+    let rounds = blows.len();
     let mut campaign = Campaign::start();
-    for (round, blow) in blows(rounds, &mut random).into_iter().enumerate() {
+    for (round, blow) in blows.into_iter().enumerate() {
         let began = Instant::now();
         campaign.round(blow);
         if round % 10 == 9 || round + 1 == rounds {
@@ -179,8 +214,8 @@ fn nothing_is_lost_or_done_twice_whoever_is_killed() {
         let cores = std::thread::available_parallelism().unwrap();
         let runs = campaign.taken;
         let head = format!(
-            "# Crash campaign\n\n`make soak`, {cores} cores, debug build. {rounds} rounds of {RUNS} runs each, one of several \
-             parts, every second one announced: {runs} runs, each stored once, announced, equal in checksum \
+            "# Crash campaign\n\n`make soak`, {cores} cores, debug build. {rounds} rounds of {RUNS} runs or more, \
+             one of several parts, every second one announced: {runs} runs, each stored once, announced, equal in checksum \
              (every object read back), nothing twice, audit 0.\n\n\
              | round | blow | runs so far | s |\n|---|---|---|---|\n"
         );
