@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aquifer_runtime::service::{self, Context};
+use aquifer_runtime::service::{self, Context, ServiceOptions};
 
 use crate::cli::ServiceArgs;
 use crate::config::Config;
@@ -15,14 +15,8 @@ pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
         catalogue: config.catalogue.clone(),
         storage: config.storage.clone(),
     };
-    let tied = args.until_stdin_closes;
-    service::run(
-        config.service("m2c", config.m2c.listen),
-        async move |context: Context| {
-            tie(tied, &context)?;
-            aquifer_m2c::run(settings, context).await
-        },
-    )
+    let service = config.service("m2c", config.m2c.listen);
+    start(service, args, |context| aquifer_m2c::run(settings, context))
 }
 
 /// Runs the publisher of announcements.
@@ -32,14 +26,23 @@ pub(super) fn relay(config: &Config, args: &ServiceArgs) -> ExitCode {
         kafka: config.kafka.clone(),
         catalogue: config.catalogue.clone(),
     };
+    let service = config.service("relay", config.relay.listen);
+    start(service, args, |context| {
+        aquifer_relay::run(settings, context)
+    })
+}
+
+/// Runs a service until it is told to stop, or its starter is gone.
+fn start<F, Running>(service: ServiceOptions, args: &ServiceArgs, run: F) -> ExitCode
+where
+    F: FnOnce(Context) -> Running + Send + 'static,
+    Running: Future<Output = anyhow::Result<()>> + Send,
+{
     let tied = args.until_stdin_closes;
-    service::run(
-        config.service("relay", config.relay.listen),
-        async move |context: Context| {
-            tie(tied, &context)?;
-            aquifer_relay::run(settings, context).await
-        },
-    )
+    service::run(service, async move |context: Context| {
+        tie(tied, &context)?;
+        run(context).await
+    })
 }
 
 /// Drains when whoever holds the other end of standard input is gone.
