@@ -4,6 +4,7 @@
 //! typed event, one codec, and the rules by which a schema may change. It knows no
 //! broker and no clock.
 
+mod announcement;
 pub mod codec;
 pub mod compat;
 pub mod events;
@@ -13,6 +14,7 @@ mod message;
 mod wire;
 pub mod words;
 
+pub use announcement::Announcement;
 pub use codec::{CodecError, Decoder, encode};
 pub use events::{
     AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, FileStored, RunClosed, RunOpened,

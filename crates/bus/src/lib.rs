@@ -26,6 +26,6 @@ pub use consumer::{Ack, Consumer, ConsumerOptions, Delivery, Start};
 pub use decode::{SCHEMAS_TOPIC, Schemas, publish_schemas};
 pub use error::BusError;
 pub use producer::{OutRecord, Producer, Receipt};
-pub use relay::{Lease, Outbox, OutboxError, OutboxRecord, Publisher, Relay, RelayOptions};
+pub use relay::{Lease, Outbox, OutboxError, Publisher, Relay, RelayOptions};
 pub use tail::{Record, Tail, read_all};
 pub use topology::Topology;

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
+use aquifer_schemas::Announcement;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -22,30 +23,10 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, info_span, warn};
-use uuid::Uuid;
 
 use crate::error::BusError;
 use crate::metrics as names;
 use crate::producer::{OutRecord, Producer, Receipt};
-
-/// An announcement that waits in the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRecord {
-    /// Its row, in the order of commits per key.
-    pub id: u64,
-    /// Topic, without the deployment's prefix.
-    pub topic: String,
-    /// Key.
-    pub key: String,
-    /// Value, as it will stand on the bus.
-    pub value: Vec<u8>,
-    /// Identity of the event.
-    pub event_id: Uuid,
-    /// The trace that it belongs to.
-    pub traceparent: Option<String>,
-    /// When the fact became true.
-    pub created_at: Timestamp,
-}
 
 /// The right to relay until it runs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +62,7 @@ pub trait Outbox: Sync {
     fn batch(
         &self,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<OutboxRecord>, OutboxError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Announcement>, OutboxError>> + Send;
 
     /// Deletes announcements by id, if `fence` is still the holder's.
     fn delete(
@@ -311,7 +292,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
     }
 
     /// Queues a batch in order, as long as the lease lasts.
-    async fn queue(&mut self, batch: Vec<OutboxRecord>, held: Held) {
+    async fn queue(&mut self, batch: Vec<Announcement>, held: Held) {
         // Behind one that could not be queued the others of its key wait for the next
         // round, so that none overtakes it.
         let mut blocked = HashSet::new();
@@ -367,7 +348,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
 
 /// The message of an announcement, and the span of its way: a child of the context that
 /// the fact was recorded under, and itself the context of what the message sets off.
-fn announce(record: OutboxRecord) -> (OutRecord, Span) {
+fn announce(record: Announcement) -> (OutRecord, Span) {
     // One that is no context would only mislead those who read it.
     let parent: Option<TraceParent> = record.traceparent.and_then(|text| text.parse().ok());
     let span = info_span!(

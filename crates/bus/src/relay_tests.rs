@@ -10,13 +10,14 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use proptest::prelude::*;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing_subscriber::layer::SubscriberExt as _;
+use uuid::Uuid;
 
 use super::*;
 
 /// An outbox table, the lease beside it, and the log of the brokers.
 #[derive(Default)]
 struct World {
-    rows: Mutex<BTreeMap<u64, OutboxRecord>>,
+    rows: Mutex<BTreeMap<u64, Announcement>>,
     log: Mutex<Vec<(String, u64)>>,
     /// The context that each message carried.
     contexts: Mutex<Vec<Option<String>>>,
@@ -44,7 +45,7 @@ impl World {
     fn with(count: u64, keys: u64) -> Self {
         let world = Self::default();
         for id in 1..=count {
-            let record = OutboxRecord {
+            let record = Announcement {
                 id,
                 topic: "runs".to_owned(),
                 key: (id % keys).to_string(),
@@ -100,7 +101,7 @@ impl Outbox for World {
         Ok(Some(Lease { fence }))
     }
 
-    async fn batch(&self, limit: usize) -> Result<Vec<OutboxRecord>, OutboxError> {
+    async fn batch(&self, limit: usize) -> Result<Vec<Announcement>, OutboxError> {
         self.tick().await;
         Ok(self
             .rows

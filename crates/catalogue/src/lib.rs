@@ -39,7 +39,7 @@ pub use facts::{
 pub use journal::JournalAdvance;
 pub use lease::Lease;
 pub use migrate::{MigrationReport, SCHEMA_VERSION};
-pub use outbox::{OUTBOX_LEASE, OutboxRow, OutboxStatus};
+pub use outbox::{OUTBOX_LEASE, OutboxStatus};
 pub use product::Product;
 pub use rows::{
     ElementKind, ElementRow, FileRow, ReplicaRow, RunCursor, RunDetail, RunFile, RunFilter, RunRow,

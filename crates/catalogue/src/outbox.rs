@@ -4,10 +4,10 @@
 //! holds the lock on the run until its commit (`load::lock_run`). Between keys, and for
 //! signals raised at the same moment, there is no order to keep.
 
+use aquifer_schemas::Announcement;
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Row, Value};
-use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, begin, commit, first, scalar};
 use crate::error::CatalogueError;
@@ -19,25 +19,6 @@ pub const OUTBOX_LEASE: &str = "outbox-relay";
 
 /// Most rows of one batch or one removal.
 const MOST_ROWS: usize = 1000;
-
-/// An announcement that waits to be relayed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Its place in the order.
-    pub id: u64,
-    /// Topic, without a deployment's prefix.
-    pub topic: String,
-    /// Message key.
-    pub key: String,
-    /// Encoded message.
-    pub value: Vec<u8>,
-    /// Identity of the announcement.
-    pub event_id: Uuid,
-    /// W3C `traceparent`.
-    pub traceparent: Option<String>,
-    /// When it was written, by the database's clock.
-    pub created_at: Timestamp,
-}
 
 /// How full the outbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +55,7 @@ impl Catalogue {
     }
 
     /// The oldest announcements, at most `limit` and at most 1000, in order.
-    pub async fn outbox_batch(&self, limit: usize) -> Result<Vec<OutboxRow>, CatalogueError> {
+    pub async fn outbox_batch(&self, limit: usize) -> Result<Vec<Announcement>, CatalogueError> {
         self.restarting("read the outbox", || async {
             let mut conn = self.conn().await?;
             let rows: Vec<Row> = conn
@@ -132,8 +113,8 @@ impl Catalogue {
     }
 }
 
-fn outbox_row(columns: &mut Columns) -> Result<OutboxRow, CatalogueError> {
-    Ok(OutboxRow {
+fn outbox_row(columns: &mut Columns) -> Result<Announcement, CatalogueError> {
+    Ok(Announcement {
         id: columns.next()?,
         topic: columns.next()?,
         key: columns.next()?,

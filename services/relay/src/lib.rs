@@ -7,12 +7,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use aquifer_bus::relay::{Lease, Outbox, OutboxError, OutboxRecord, Relay, RelayOptions};
+use aquifer_bus::relay::{Lease, Outbox, OutboxError, Relay, RelayOptions};
 use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, CatalogueError, OUTBOX_LEASE};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, RetryPolicy, retry};
 use aquifer_runtime::service::Context;
+use aquifer_schemas::Announcement;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -107,22 +108,9 @@ impl Outbox for CatalogueOutbox {
         Ok(lease.map(|lease| Lease { fence: lease.fence }))
     }
 
-    async fn batch(&self, limit: usize) -> Result<Vec<OutboxRecord>, OutboxError> {
-        let rows = self
-            .catalogue
-            .outbox_batch(limit)
-            .await
-            .map_err(|error| outbox_error(&error))?;
-        let records = rows.into_iter().map(|row| OutboxRecord {
-            id: row.id,
-            topic: row.topic,
-            key: row.key,
-            value: row.value,
-            event_id: row.event_id,
-            traceparent: row.traceparent,
-            created_at: row.created_at,
-        });
-        Ok(records.collect())
+    async fn batch(&self, limit: usize) -> Result<Vec<Announcement>, OutboxError> {
+        let batch = self.catalogue.outbox_batch(limit).await;
+        batch.map_err(|error| outbox_error(&error))
     }
 
     async fn delete(&self, fence: u64, ids: &[u64]) -> Result<(), OutboxError> {

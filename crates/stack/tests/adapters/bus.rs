@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use aquifer_bus::dead_letters::{REPLAYED_FROM, bury, list, replay};
 use aquifer_bus::{
     BusError, Consumer, ConsumerOptions, Delivery, KafkaConfig, Lease, OutRecord, Outbox,
-    OutboxError, OutboxRecord, Producer, Relay, RelayOptions, SCHEMAS_TOPIC, Schemas, Topology,
-    admin, publish_schemas, read_all,
+    OutboxError, Producer, Relay, RelayOptions, SCHEMAS_TOPIC, Schemas, Topology, admin,
+    publish_schemas, read_all,
 };
-use aquifer_schemas::{CodecError, DeadLetterReason, Message, RunOpened, event_id};
+use aquifer_schemas::{Announcement, CodecError, DeadLetterReason, Message, RunOpened, event_id};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -302,14 +302,14 @@ fn bulk_is_fast() {
 }
 
 /// An outbox in memory.
-struct Rows(Mutex<BTreeMap<u64, OutboxRecord>>);
+struct Rows(Mutex<BTreeMap<u64, Announcement>>);
 
 impl Outbox for Rows {
     async fn lease(&self, _: &str, _: Duration) -> Result<Option<Lease>, OutboxError> {
         Ok(Some(Lease { fence: 1 }))
     }
 
-    async fn batch(&self, limit: usize) -> Result<Vec<OutboxRecord>, OutboxError> {
+    async fn batch(&self, limit: usize) -> Result<Vec<Announcement>, OutboxError> {
         Ok(self
             .0
             .lock()
@@ -331,7 +331,7 @@ impl Outbox for Rows {
 fn the_relay_keeps_the_order_of_each_key() {
     block_on(async {
         let config = house().await;
-        let record = |id: u64| OutboxRecord {
+        let record = |id: u64| Announcement {
             id,
             topic: RunOpened::TOPIC.to_owned(),
             key: format!("LNGS/{}", id % 10),

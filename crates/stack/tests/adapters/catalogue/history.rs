@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use aquifer_catalogue::{Catalogue, OutboxRow, RunDetail, machine};
-use aquifer_schemas::{FileState, ReplicaState, RunId, RunState};
+use aquifer_catalogue::{Catalogue, RunDetail, machine};
+use aquifer_schemas::{Announcement, FileState, ReplicaState, RunId, RunState};
 
 pub(crate) async fn detail(catalogue: &Catalogue, id: &RunId) -> RunDetail {
     catalogue.run_detail(id).await.unwrap().unwrap()
 }
 
-pub(crate) async fn outbox(catalogue: &Catalogue) -> Vec<OutboxRow> {
+pub(crate) async fn outbox(catalogue: &Catalogue) -> Vec<Announcement> {
     catalogue.outbox_batch(1000).await.unwrap()
 }
 
-pub(crate) fn topics(rows: &[OutboxRow]) -> Vec<&str> {
+pub(crate) fn topics(rows: &[Announcement]) -> Vec<&str> {
     rows.iter().map(|row| row.topic.as_str()).collect()
 }
 
