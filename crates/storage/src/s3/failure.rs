@@ -136,7 +136,10 @@ fn why(status: u16, code: &str) -> Why {
         "NoSuchBucket" => Why::NoBucket,
         "NoSuchUpload" => Why::NoUpload,
         "NoSuchKey" => Why::NoObject,
-        "BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" => Why::BadDigest,
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentChecksumMismatch"
+        | "XAmzContentSHA256Mismatch" => Why::BadDigest,
         "QuotaExceeded" | "QuotaExceededException" | "EntityTooLargeForQuota" => Why::Full,
         "RequestTimeout" | "SlowDown" | "ServiceUnavailable" | "InternalError" => Why::Troubled,
         "NotImplemented" => Why::Rejected,

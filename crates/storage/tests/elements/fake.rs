@@ -33,6 +33,8 @@ pub(crate) struct Faults {
     pub(crate) ignores_conditions: bool,
     /// Overwrites when completing, whatever the condition says.
     pub(crate) ignores_complete_conditions: bool,
+    /// Takes no payload that is not signed.
+    pub(crate) wants_signed_payloads: bool,
     /// Tells no checksum of an object or a part.
     pub(crate) forgets_checksums: bool,
     /// Says of uploads that they were begun so long ago.
@@ -157,6 +159,10 @@ async fn answer(
         .trim_start_matches('/');
     let key = key.to_owned();
     let upload = query.get("uploadId").cloned();
+    let hash = header(&headers, "x-amz-content-sha256");
+    if kept.faults.wants_signed_payloads && hash.as_deref() == Some("UNSIGNED-PAYLOAD") {
+        return error(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch");
+    }
     match (method.as_str(), key.as_str(), upload) {
         ("GET", "", _) if query.contains_key("uploads") => kept.list_uploads(&query),
         ("GET", "", _) => kept.list(&query),
