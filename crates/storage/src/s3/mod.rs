@@ -14,6 +14,7 @@ mod probe;
 mod resume;
 mod store;
 mod upload;
+mod web_identity;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
 pub use self::config::{S3Config, UnsignedPayload};
+pub use self::web_identity::WebIdentity;
 
 use self::bucket::{Bucket, UploadMarker};
 use self::failure::{Failure, Why, causes};
