@@ -11,6 +11,7 @@ mod config;
 mod failure;
 mod growing;
 mod probe;
+mod race;
 mod resume;
 mod store;
 mod upload;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
 pub use self::config::{S3Config, UnsignedPayload};
+pub use self::race::Races;
 pub use self::web_identity::WebIdentity;
 
 use self::bucket::{Bucket, UploadMarker};

@@ -15,7 +15,7 @@ use crate::element::{Capabilities, StorageElement};
 use crate::error::StorageError;
 
 /// Folder of the probe's objects, below the element's prefix.
-const FOLDER: &str = ".aquifer-probe";
+pub(super) const FOLDER: &str = ".aquifer-probe";
 
 /// Content of the probe's objects; the second is never to be stored.
 const CONTENT: &[u8] = b"aquifer asks what this server does";

@@ -100,6 +100,30 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn races_are_lost_where_conditions_are_not_kept() {
+    let (honest, fake) = (Faults::default(), Fake::start().await);
+    let ignores_all = Faults {
+        ignores_conditions: true,
+        ..Faults::default()
+    };
+    let ignores_some = Faults {
+        ignores_complete_conditions: true,
+        ..Faults::default()
+    };
+    for (faults, lost) in [
+        (honest, (0, 0)),
+        (ignores_all, (2, 2)),
+        (ignores_some, (0, 2)),
+    ] {
+        fake.set(faults);
+        let races = s3(&fake.endpoint).race(2).await.unwrap();
+        assert_eq!((races.rounds, races.writers), (2, 8));
+        assert_eq!((races.lost_by_put, races.lost_by_complete), lost);
+        assert!(fake.keys().is_empty() && fake.uploads().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_wants_signed_payloads_gets_them_after_its_probe() {
     let (files, fake) = (Files::new(), Fake::start().await);
     fake.set(Faults {
