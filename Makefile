@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: soak sustained reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
+.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ bench: ## benchmarks, at release speed
 sustained: setup ## 100 runs a second for ten minutes; writes loadtest/results/sustained.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
 	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest sustained --report loadtest/results/sustained.md
+
+bench-upload: ## uploads beside s5cmd and rclone; writes loadtest/results/upload.md
+	@tools/setup --bench-tools
+	$(CARGO) build --profile bench-run -p aquifer-loadtest
+	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest upload --report loadtest/results/upload.md $(ARGS)
 
 soak: setup ## 200 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
 	AQUIFER_CRASH_ROUNDS=200 AQUIFER_CRASH_REPORT=$(CURDIR)/loadtest/results/crash-campaign.md \

@@ -1,4 +1,5 @@
-//! `aquifer-loadtest`: load on the whole chain, as a user runs it.
+//! `aquifer-loadtest`: load on the whole chain, as a user runs it, and uploads side by
+//! side with other programs.
 //!
 //! It drives the `aquifer` binary that lies beside it, on a private stack, looks at the
 //! processes from outside, and writes what it saw. Exit codes: 0 if every promise was
@@ -14,6 +15,8 @@ mod process;
 mod report;
 mod series;
 mod trial;
+mod upload;
+mod upload_report;
 mod verdict;
 
 use std::io::Write;
@@ -22,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use campaign_plan::SustainedArgs;
+use upload::{ClientArgs, UploadArgs};
 
 /// Load on the whole chain, with a written report.
 #[derive(Debug, Parser)]
@@ -35,15 +39,28 @@ struct Cli {
 enum Command {
     /// Take small runs at a steady rate, watch backlog, memory and CPU, and audit
     Sustained(SustainedArgs),
+    /// Upload the same files with our storage element, s5cmd and rclone
+    Upload(UploadArgs),
+    /// One client of `upload`
+    #[command(hide = true)]
+    UploadClient(ClientArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Sustained(args) = Cli::parse().command;
+    let command = Cli::parse().command;
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(campaign::sustained(&args)));
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match command {
+                    Command::Sustained(args) => campaign::sustained(&args).await,
+                    Command::Upload(args) => upload::upload(&args).await,
+                    Command::UploadClient(args) => upload::client(&args).await,
+                }
+            })
+        });
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

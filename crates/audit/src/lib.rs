@@ -9,9 +9,11 @@
 mod evidence;
 mod finding;
 mod reconcile;
+mod upload;
 
 pub use evidence::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, NumberEvidence, Object,
 };
 pub use finding::{Finding, FindingKind, Tally};
 pub use reconcile::reconcile;
+pub use upload::Upload;

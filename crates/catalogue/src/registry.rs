@@ -102,6 +102,51 @@ impl Catalogue {
         read_all("element", rows, element_row)
     }
 
+    /// Keeps what an element was probed to do; false where it is not registered.
+    pub async fn record_capabilities(
+        &self,
+        name: &str,
+        capabilities: &serde_json::Value,
+    ) -> Result<bool, CatalogueError> {
+        const WHAT: &str = "record what a storage element does";
+        let json = capabilities.to_string();
+        self.restarting(WHAT, || async {
+            let mut conn = self.conn().await?;
+            // Rows that match, not rows that change: the same may be found again.
+            let known: Option<u8> = conn
+                .exec_first("SELECT 1 FROM element WHERE name=?", (name,))
+                .await
+                .map_err(CatalogueError::server(WHAT))?;
+            let statement = "UPDATE element SET capabilities=? WHERE name=?";
+            conn.exec_drop(statement, (&json, name))
+                .await
+                .map_err(CatalogueError::server(WHAT))?;
+            Ok(known.is_some())
+        })
+        .await
+    }
+
+    /// What an element was last probed to do, if it ever was.
+    pub async fn capabilities(
+        &self,
+        name: &str,
+    ) -> Result<Option<serde_json::Value>, CatalogueError> {
+        const WHAT: &str = "read what a storage element does";
+        let json = self.restarting(WHAT, || async {
+            let mut conn = self.conn().await?;
+            let query = "SELECT capabilities FROM element WHERE name=?";
+            let found: Option<Option<String>> = conn
+                .exec_first(query, (name,))
+                .await
+                .map_err(CatalogueError::server(WHAT))?;
+            Ok(found.flatten())
+        });
+        // The server checks that the column holds JSON.
+        Ok(json
+            .await?
+            .and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
     async fn list(&self, what: &'static str, query: &str) -> Result<Vec<Row>, CatalogueError> {
         self.restarting(what, || async {
             let mut conn = self.conn().await?;

@@ -26,7 +26,7 @@ mod wire;
 pub use attached::Attached;
 pub use endpoints::{Endpoints, MariaDbEndpoint, S3Endpoint};
 pub use error::StackError;
-pub use options::StackOptions;
+pub use options::{StackOptions, TokenIssuer};
 pub use server::{Halt, Phase, Progress, Server};
 pub use stack::Stack;
 pub use tools::Tools;

@@ -21,6 +21,23 @@ pub struct StackOptions {
     pub start_deadline: Duration,
     /// `true`: the folder must be new, and is removed with the servers.
     pub ephemeral: bool,
+    /// Whose tokens S3 gives keys for; nobody's by default.
+    pub token_issuer: Option<TokenIssuer>,
+}
+
+/// Who signs tokens that S3 exchanges for keys (`OpenID` Connect). The role to take is
+/// [`TokenIssuer::ROLE`], which may do everything with every bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// Its URL, as its tokens have it in `iss`; its keys are at `/jwks` below.
+    pub url: String,
+    /// For whom the tokens are: their `aud`.
+    pub audience: String,
+}
+
+impl TokenIssuer {
+    /// The role that holders of a token take.
+    pub const ROLE: &str = "arn:aws:iam::role/aquifer";
 }
 
 impl StackOptions {
@@ -33,6 +50,7 @@ impl StackOptions {
             kafka_heap_mib: 512,
             start_deadline: Duration::from_mins(1),
             ephemeral: false,
+            token_issuer: None,
         }
     }
 }

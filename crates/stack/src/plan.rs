@@ -248,7 +248,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], StackError> {
 }
 
 /// 128 bits in letters and digits.
-fn secret_word() -> Result<String, StackError> {
+pub(crate) fn secret_word() -> Result<String, StackError> {
     let [high, low] = [random()?, random()?].map(u64::from_ne_bytes);
     Ok(format!("{high:016x}{low:016x}"))
 }

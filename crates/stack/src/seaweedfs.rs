@@ -7,9 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, secret_word};
 use crate::ports::Ports;
-use crate::{Server, StackError, wire};
+use crate::{Server, StackError, TokenIssuer, wire};
 
 /// The command that runs the server.
 pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
@@ -24,6 +24,14 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
     let config = plan
         .folder
         .write_etc("seaweedfs-s3.json", &identities.to_string())?;
+    let issuer = plan.options.token_issuer.as_ref();
+    let tokens = issuer
+        .map(|issuer| {
+            let key = secret_word()?;
+            let config = token_config(issuer, &key).to_string();
+            plan.folder.write_etc("seaweedfs-iam.json", &config)
+        })
+        .transpose()?;
     // Left over from a server that was killed on these ports.
     remove_sockets(&plan.ports);
 
@@ -39,6 +47,9 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
         .arg("-master.volumeSizeLimitMB=1024")
         .args(["-master.telemetry=false", "-admin.ui=false"])
         .args(["-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+    if let Some(tokens) = tokens {
+        command.arg(format!("-s3.iam.config={}", tokens.display()));
+    }
     for (part, http, grpc) in plan.ports.weed() {
         command
             .arg(format!("-{part}.port={http}"))
@@ -49,6 +60,55 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
         command.arg(format!("-{part}.localSocket={}", socket.display()));
     }
     Ok(command)
+}
+
+/// What its token service gives keys for: tokens of the issuer, for everything. `key`
+/// signs the keys' own tokens; those of a server that ended are no longer good.
+fn token_config(issuer: &TokenIssuer, key: &str) -> serde_json::Value {
+    serde_json::json!({
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "12h",
+            "issuer": "aquifer-stack",
+            // Bytes, which Go writes as base64: any letters and digits are some.
+            "signingKey": key,
+        },
+        "providers": [{
+            "name": "issuer",
+            "type": "oidc",
+            "enabled": true,
+            "config": {
+                "issuer": issuer.url,
+                "clientId": issuer.audience,
+                "jwksUri": format!("{}/jwks", issuer.url),
+                "scopes": ["openid"],
+            },
+        }],
+        "policy": { "defaultEffect": "Deny" },
+        "roles": [{
+            "roleName": "aquifer",
+            "roleArn": TokenIssuer::ROLE,
+            "trustPolicy": {
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Principal": { "Federated": "issuer" },
+                    "Action": ["sts:AssumeRoleWithWebIdentity"],
+                }],
+            },
+            "attachedPolicies": ["everything"],
+        }],
+        "policies": [{
+            "name": "everything",
+            "document": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    { "Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"] },
+                    { "Effect": "Allow", "Action": ["sts:ValidateSession"], "Resource": ["*"] },
+                ],
+            },
+        }],
+    })
 }
 
 /// Whether S3 answers as S3 does to a stranger, the bucket has been made, and the volumes

@@ -51,6 +51,14 @@ impl ObjectKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The key that only the holder of a lease of this generation writes:
+    /// `run04242.mid.gz` becomes `run04242.mid.gz.g7`. For servers without conditional
+    /// writes, where two writers of one key would overwrite each other: one who lost
+    /// the lease and does not know it then writes beside the object, never over it.
+    pub fn with_generation(&self, generation: u64) -> Result<Self, KeyError> {
+        format!("{}.g{generation}", self.0).parse()
+    }
 }
 
 impl FromStr for ObjectKey {
@@ -175,6 +183,16 @@ mod tests {
         for key in ["LNGS/4242/run04242.mid.gz", "a..b", "..a", "ünï code"] {
             assert_eq!(key.parse::<ObjectKey>().unwrap().as_str(), key);
         }
+    }
+
+    #[test]
+    fn each_generation_of_a_lease_has_keys_of_its_own() {
+        let key: ObjectKey = "LNGS/4242/run.mid".parse().unwrap();
+        let seventh = key.with_generation(7).unwrap();
+        assert_eq!(seventh.as_str(), "LNGS/4242/run.mid.g7");
+        assert_ne!(seventh, key.with_generation(8).unwrap());
+        let longest: ObjectKey = "k".repeat(1024).parse().unwrap();
+        assert!(longest.with_generation(7).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod element;
 mod error;
+mod growing;
 mod key;
 mod pool;
 mod posix;
@@ -15,11 +16,12 @@ mod s3;
 mod source;
 
 pub use element::{
-    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
+    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pace, Pages, PutOutcome, StorageElement,
     StoreOptions, StoredObject, UnfinishedUpload, Verify,
 };
 pub use error::{Found, StorageError};
+pub use growing::{GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
-pub use s3::{S3Config, S3Element};
+pub use s3::{Races, S3Config, S3Element, UnsignedPayload, WebIdentity};
 pub use source::SourceFile;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
 
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     Explain(RunArg),
     /// Compare the DAQ's list, the buffer, the catalogue and the storage
     Audit(AuditArgs),
+    /// The object storage
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// Messages that nobody could handle
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -233,6 +237,47 @@ pub(crate) struct AuditArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageCommand {
+    /// Find out what the endpoint really does, by requests that it must refuse
+    Probe {
+        /// Races of eight writers for one key, of each kind
+        #[arg(long, default_value_t = 3)]
+        races: u32,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Drop what is left of uploads that nobody will finish; without `--yes` only list it
+    AbortOrphans(AbortOrphansArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AbortOrphansArgs {
+    /// Only uploads begun longer ago [default: `audit.upload-at-most-secs`]
+    #[arg(long, value_name = "TIME", value_parser = positive_time)]
+    pub older_than: Option<SignedDuration>,
+    /// Also uploads for keys that hold an object. A server that broke off while it
+    /// completed one may have made the object of these very parts
+    #[arg(long)]
+    pub beside_objects: bool,
+    /// Drop them
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time such as `24h` or `90min`.
+fn positive_time(text: &str) -> Result<SignedDuration, String> {
+    let time: SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if time.is_negative() {
+        return Err("a time cannot be negative".to_owned());
+    }
+    Ok(time)
 }
 
 #[derive(Debug, Subcommand)]

@@ -53,6 +53,9 @@ pub(crate) struct AuditConfig {
     pub stored_within_secs: u64,
     /// From a run's begin to its end, in seconds.
     pub run_at_most_secs: u64,
+    /// For how long a file may be on its way into the storage, in seconds, where its run
+    /// is not known to be. What is left of older uploads is an orphan.
+    pub upload_at_most_secs: u64,
 }
 
 impl Default for Config {
@@ -77,6 +80,7 @@ impl Default for AuditConfig {
             daq_run_list: PathBuf::new(),
             stored_within_secs: 3600,
             run_at_most_secs: 86_400,
+            upload_at_most_secs: 86_400,
         }
     }
 }

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::issuer::Issuer;
+
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(2)
@@ -26,12 +28,28 @@ static SHARED: LazyLock<Stack> = LazyLock::new(|| start("shared"));
 
 static BREAKABLE: LazyLock<Mutex<Stack>> = LazyLock::new(|| Mutex::new(start("breakable")));
 
+static ISSUER: LazyLock<Issuer> = LazyLock::new(|| {
+    let start = || block_on(Issuer::start());
+    // On a thread of its own, so that the first to ask may stand in a future.
+    let started = thread::scope(|scope| scope.spawn(start).join());
+    let (issuer, serve) = started.expect("starting an issuer does not panic");
+    // It serves as long as the process.
+    RUNTIME.spawn(serve);
+    issuer
+});
+
+/// Who signs tokens that the S3 servers of all stacks give keys for.
+pub(crate) fn issuer() -> &'static Issuer {
+    &ISSUER
+}
+
 fn start(name: &str) -> Stack {
     // The stack removes its folder itself: a static is never dropped.
     let root = parent().join(format!("{name}-{}", process::id()));
     let mut options = StackOptions::new(root, tools());
     options.mariadb_durable = false;
     options.ephemeral = true;
+    options.token_issuer = Some(issuer().as_known_to_s3());
     // On a thread of its own, so that the first to ask may stand in a future.
     let start = || block_on(Stack::start(options, &mut |_| {}));
     let started = thread::scope(|scope| scope.spawn(start).join());

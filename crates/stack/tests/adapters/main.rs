@@ -6,6 +6,7 @@ mod bus;
 mod catalogue;
 mod clients;
 mod fixture;
+mod issuer;
 mod outages;
 mod stack;
 mod storage;

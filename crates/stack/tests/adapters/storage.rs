@@ -3,19 +3,23 @@
 //! What the in-process server of the storage crate cannot show: that a real one
 //! refuses wrong checksums, keeps two writers apart, and takes our multipart uploads.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aquifer_digest::Digests;
 use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::EvidenceLevel;
+use aquifer_stack::TokenIssuer;
 use aquifer_storage::{
-    ObjectKey, ObjectMeta, PutOutcome, S3Config, S3Element, SourceFile, StorageElement,
-    StorageError, StoreOptions, StoredObject,
+    GrowingUploads as _, ListedPart, ObjectKey, ObjectMeta, PartReceipt, PutOutcome, S3Config,
+    S3Element, SourceFile, StorageElement, StorageError, StoreOptions, StoredObject, WebIdentity,
 };
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 
-use crate::fixture::{block_on, stack};
+use crate::fixture::{block_on, issuer, stack};
 
 /// The smallest part that S3 takes.
 const PART: usize = 5 << 20;
@@ -129,6 +133,48 @@ fn files_come_back_as_they_were() {
     });
 }
 
+/// A file that is sent while it grows, by two processes, becomes one object.
+#[test]
+fn a_growing_file_is_resumed_from_what_the_server_holds() {
+    block_on(async {
+        let first = element("growing").await;
+        let bytes = content(2 * PART + 17, 1);
+        let whole = Digests::of(&bytes);
+        let (name, meta) = (key("open/run"), ObjectMeta::new().with("aquifer-run", "7"));
+        let upload = first.begin_upload(&name, &meta.unwrap()).await.unwrap();
+        let send = async |element: &S3Element, number: u32| {
+            let start = (number as usize - 1) * PART;
+            let part = &bytes[start..bytes.len().min(start + PART)];
+            let (body, digests) = (Bytes::copy_from_slice(part), Digests::of(part));
+            let sent = element.upload_part(&upload, number, body, &digests);
+            sent.await.unwrap()
+        };
+        let mut receipts = vec![send(&first, 1).await, send(&first, 2).await];
+        drop(first);
+        let second = element("growing").await;
+        let listed = second.list_parts(&upload).await.unwrap().unwrap();
+        let same = |(listed, receipt): (&ListedPart, &PartReceipt)| listed.is(receipt);
+        assert!(
+            listed.len() == 2 && listed.iter().zip(&receipts).all(same),
+            "{listed:?}"
+        );
+        receipts.push(send(&second, 3).await);
+        for outcome in [PutOutcome::Created, PutOutcome::Adopted] {
+            let stored = second.complete_upload(&upload, &receipts, &whole, |_| ());
+            let stored = stored.await.unwrap();
+            assert_eq!(
+                (stored.outcome, stored.evidence),
+                (outcome, EvidenceLevel::E2)
+            );
+            assert_eq!(stored.stored_crc64nvme, whole.crc64nvme);
+        }
+        assert_eq!(second.list_parts(&upload).await.unwrap(), None);
+        assert_eq!(second.read_back(&name).await.unwrap(), whole);
+        let info = second.head(&name).await.unwrap().unwrap();
+        assert_eq!(info.metadata["aquifer-run"], "7");
+    });
+}
+
 /// Three writers of two contents at the same moment: one content wins, and all who
 /// say that they stored have it.
 #[test]
@@ -190,6 +236,82 @@ fn a_changing_file_leaves_nothing() {
         assert_eq!(element.head(&name).await.unwrap(), None);
         let left: Vec<_> = element.list_unfinished("").try_collect().await.unwrap();
         assert!(left.concat().is_empty());
+    });
+}
+
+/// A token is exchanged for keys, and the keys do all that lasting ones do.
+#[test]
+fn a_token_opens_the_storage() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let token = file(folder.path(), "token", issuer().token().as_bytes());
+        let element = with_token(&token);
+        element.ensure_location().await.unwrap();
+        let found = element.probe().await.unwrap();
+        assert!(found.enforces_checksums() && found.deletes, "{found:?}");
+        let path = file(folder.path(), "file", &content(2 * PART + 1, 1));
+        let stored = store(&element, &path, "run").await.unwrap();
+        assert_eq!(stored.outcome, PutOutcome::Created);
+
+        for wrong in [issuer().token_for("somebody-else"), "no token".to_owned()] {
+            file(folder.path(), "token", wrong.as_bytes());
+            let error = with_token(&token).head(&key("run")).await.unwrap_err();
+            assert!(matches!(error, StorageError::Denied { .. }), "{error}");
+            assert_eq!(error.class(), ErrorClass::Unavailable);
+        }
+    });
+}
+
+fn with_token(token: &Path) -> S3Element {
+    let web_identity = WebIdentity {
+        token_file: Some(token.to_owned()),
+        role_arn: TokenIssuer::ROLE.to_owned(),
+        session_secs: 900,
+        ..WebIdentity::default()
+    };
+    let config = S3Config {
+        access_key: String::new(),
+        secret_key: String::new().into(),
+        web_identity,
+        ..config("token")
+    };
+    S3Element::new(config).unwrap()
+}
+
+/// A process that ends in the middle of a file has sent its parts for good.
+#[test]
+fn parts_that_arrived_before_a_crash_are_not_sent_again() {
+    block_on(async {
+        let element = element("resume").await;
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = content(3 * PART, 1);
+        let path = file(folder.path(), "file", &bytes);
+        let (name, meta) = (key("run"), ObjectMeta::new());
+        let source = SourceFile::open(&path).await.unwrap();
+        let ended = StoreOptions {
+            // The future is dropped here, as in a process that is killed.
+            step: |step| assert_ne!(step, "storage.before-complete", "killed"),
+            ..StoreOptions::default()
+        };
+        let attempt = element.store_file(&source, &name, &meta, ended);
+        assert!(AssertUnwindSafe(attempt).catch_unwind().await.is_err());
+
+        let sent = Arc::new(AtomicU64::new(0));
+        let meter = Arc::clone(&sent);
+        let counted = StoreOptions {
+            pace: Some(Arc::new(move |bytes| {
+                meter.fetch_add(bytes, Ordering::Relaxed);
+                std::future::ready(()).boxed()
+            })),
+            ..StoreOptions::default()
+        };
+        let again = self::element("resume").await;
+        let stored = again.store_file(&source, &name, &meta, counted).await;
+        assert_eq!(stored.unwrap().outcome, PutOutcome::Created);
+        assert_eq!(sent.load(Ordering::Relaxed), 0, "all parts were there");
+        assert_eq!(again.read_back(&name).await.unwrap(), Digests::of(&bytes));
+        let left: Vec<_> = again.list_unfinished("").try_collect().await.unwrap();
+        assert!(left.concat().is_empty(), "{left:?}");
     });
 }
 

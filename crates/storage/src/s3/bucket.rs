@@ -1,11 +1,12 @@
 //! The requests themselves, one method each, on whole keys.
 //!
-//! Payloads are not signed: their crc64nvme travels in a header, which is signed, and
-//! a server that was probed to check it needs no second proof at half of the cost of
-//! an upload. What follows from a [`Failure`] is decided elsewhere.
+//! Where it is safe payloads are not signed: their crc64nvme travels in a header, which
+//! is signed, and a server that was probed to check it needs no second proof at half of
+//! the cost of an upload. What follows from a [`Failure`] is decided elsewhere.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aquifer_digest::{Crc64Nvme, Digests};
@@ -16,6 +17,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_parts::ListPartsOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use super::config::S3Config;
 use super::failure::{Failure, Why};
 use crate::error::StorageError;
+use crate::growing::PartReceipt;
 
 /// Servers may copy all parts of an object together before they answer.
 const TIME_TO_COMPLETE: Duration = Duration::from_mins(10);
@@ -34,6 +37,7 @@ const TIME_TO_COMPLETE: Duration = Duration::from_mins(10);
 pub(super) struct Bucket {
     client: Client,
     pub(super) config: S3Config,
+    unsigned: AtomicBool,
 }
 
 /// Where listing several pages has come to.
@@ -57,11 +61,27 @@ impl Bucket {
     pub(super) fn new(config: S3Config) -> Result<Self, StorageError> {
         config.check()?;
         let client = config.client()?;
-        Ok(Self { client, config })
+        let unsigned = AtomicBool::new(config.leaves_payload_unsigned());
+        Ok(Self {
+            client,
+            config,
+            unsigned,
+        })
     }
 
     fn name(&self) -> &str {
         &self.config.bucket
+    }
+
+    /// Whether payloads go unsigned.
+    pub(super) fn leaves_payload_unsigned(&self) -> bool {
+        self.unsigned.load(Ordering::Relaxed)
+    }
+
+    /// From now on payloads are signed, or as configured again.
+    pub(super) fn sign_payloads(&self, sign: bool) {
+        let unsigned = !sign && self.config.leaves_payload_unsigned();
+        self.unsigned.store(unsigned, Ordering::Relaxed);
     }
 
     /// Another limit of time than that of small requests.
@@ -82,7 +102,7 @@ impl Bucket {
         only_new: bool,
     ) -> Result<(), Failure> {
         let time = self.config.time_for(body.len() as u64);
-        let answer = self
+        let mut request = self
             .client
             .put_object()
             .bucket(self.name())
@@ -92,11 +112,11 @@ impl Bucket {
             .set_metadata(Some(for_headers(metadata)))
             .body(ByteStream::from(body))
             .customize()
-            .disable_payload_signing()
-            .config_override(Self::within(time))
-            .send()
-            .await
-            .map_err(|error| Failure::of(&error))?;
+            .config_override(Self::within(time));
+        if self.leaves_payload_unsigned() {
+            request = request.disable_payload_signing();
+        }
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), crc64nvme)
     }
 
@@ -128,35 +148,37 @@ impl Bucket {
         &self,
         key: &str,
         upload_id: &str,
-        number: i32,
+        number: u32,
         body: Bytes,
         crc64nvme: Crc64Nvme,
-    ) -> Result<CompletedPart, Failure> {
-        let time = self.config.time_for(body.len() as u64);
-        let answer = self
+    ) -> Result<PartReceipt, Failure> {
+        let size = body.len() as u64;
+        let time = self.config.time_for(size);
+        let mut request = self
             .client
             .upload_part()
             .bucket(self.name())
             .key(key)
             .upload_id(upload_id)
-            .part_number(number)
+            .part_number(number as i32)
             .checksum_crc64_nvme(crc64nvme.to_base64())
             .body(ByteStream::from(body))
             .customize()
-            .disable_payload_signing()
-            .config_override(Self::within(time))
-            .send()
-            .await
-            .map_err(|error| Failure::of(&error))?;
+            .config_override(Self::within(time));
+        if self.leaves_payload_unsigned() {
+            request = request.disable_payload_signing();
+        }
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), crc64nvme)?;
         let etag = answer
             .e_tag
             .ok_or_else(|| Failure::odd_answer("the server took a part without an ETag"))?;
-        Ok(CompletedPart::builder()
-            .part_number(number)
-            .e_tag(etag)
-            .checksum_crc64_nvme(crc64nvme.to_base64())
-            .build())
+        Ok(PartReceipt {
+            number,
+            size,
+            etag,
+            crc64nvme,
+        })
     }
 
     /// Makes the object of its parts, if `only_new` under a key that is free. Sent
@@ -165,12 +187,19 @@ impl Bucket {
         &self,
         key: &str,
         upload_id: &str,
-        parts: Vec<CompletedPart>,
+        parts: &[PartReceipt],
         whole: &Digests,
         only_new: bool,
     ) -> Result<(), Failure> {
+        let parts = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .part_number(part.number as i32)
+                .e_tag(&part.etag)
+                .checksum_crc64_nvme(part.crc64nvme.to_base64())
+                .build()
+        });
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts))
+            .set_parts(Some(parts.collect()))
             .build();
         let once = Self::within(TIME_TO_COMPLETE).retry_config(RetryConfig::disabled());
         let answer = self
@@ -190,6 +219,24 @@ impl Bucket {
             .await
             .map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), whole.crc64nvme)
+    }
+
+    /// One page of the parts of an upload, after part `after`.
+    pub(super) async fn list_parts(
+        &self,
+        key: &str,
+        upload_id: &str,
+        after: Option<String>,
+    ) -> Result<ListPartsOutput, Failure> {
+        self.client
+            .list_parts()
+            .bucket(self.name())
+            .key(key)
+            .upload_id(upload_id)
+            .set_part_number_marker(after)
+            .send()
+            .await
+            .map_err(|error| Failure::of(&error))
     }
 
     /// Drops an upload and its parts. One that is gone counts as dropped.

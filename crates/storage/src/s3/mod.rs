@@ -9,9 +9,13 @@ mod bucket;
 mod claim;
 mod config;
 mod failure;
+mod growing;
 mod probe;
+mod race;
+mod resume;
 mod store;
 mod upload;
+mod web_identity;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +27,9 @@ use aws_sdk_s3::primitives::DateTime;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
-pub use self::config::S3Config;
+pub use self::config::{S3Config, UnsignedPayload};
+pub use self::race::Races;
+pub use self::web_identity::WebIdentity;
 
 use self::bucket::{Bucket, UploadMarker};
 use self::failure::{Failure, Why, causes};
@@ -161,8 +167,8 @@ impl StorageElement for S3Element {
         {
             return standing.adopted(key, &digests).map(|_| PutOutcome::Adopted);
         }
-        let (outcome, _) = self.put_new(key, body, &digests, meta).await?;
-        Ok(outcome)
+        let adopted = self.put_new(key, body, &digests, meta).await?;
+        Ok(adopted.map_or(PutOutcome::Created, |stored| stored.outcome))
     }
 
     async fn store_file(

@@ -1,43 +1,44 @@
 //! A file in parts: read, digested and sent at the same time.
 //!
 //! The parts' checksums combine into that of the whole, so that no byte is looked at
-//! twice. The object appears with the last request, after the file was found
+//! twice. What an earlier attempt sent already is not sent again. The object appears with the last request, after the file was found
 //! unchanged and the caller agreed.
 
 use std::pin::pin;
 
 use aquifer_digest::{Digests, SealedFile};
-use aws_sdk_s3::types::CompletedPart;
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::S3Element;
-use super::failure::Why;
+use super::growing::Attempt;
+use super::resume::{Held, receipt_if_same};
 use super::store::known_before;
-use crate::element::{PutOutcome, StorageElement, StoreOptions, StoredObject, Verify};
+use crate::element::{Pace, StoreOptions, StoredObject, Verify};
 use crate::error::StorageError;
+use crate::growing::{GrowingUpload, MOST_PARTS, PartReceipt};
 use crate::key::{ObjectKey, ObjectMeta};
 use crate::source::{SourceFile, spans};
 
 /// Parts grow beyond this number, which leaves room to the 10 000 that S3 takes.
 const USUAL_PARTS: u64 = 9000;
 
-/// Most parts that S3 takes.
-const MOST_PARTS: u64 = 10_000;
-
 /// Largest part that S3 takes.
 const LARGEST_PART: u64 = 5 << 30;
 
-/// A begun upload.
-struct Upload<'a> {
-    key: &'a ObjectKey,
-    full_key: String,
-    id: String,
+/// A file on its way in parts.
+struct Parting<'a> {
+    source: &'a SourceFile,
+    part_size: usize,
+    verify: Option<Verify>,
+    pace: Option<Pace>,
+    step: fn(&'static str),
 }
 
 /// An upload whose parts are all there.
 struct Sent {
     sealed: SealedFile,
-    parts: Vec<CompletedPart>,
+    parts: Vec<PartReceipt>,
 }
 
 impl S3Element {
@@ -59,76 +60,76 @@ impl S3Element {
         part_size: usize,
         options: StoreOptions,
     ) -> Result<StoredObject, StorageError> {
-        let full_key = self.full_key(key);
+        let mut leftovers = self.leftovers(key, source.identity().size, part_size).await;
+        let mut parting = Parting {
+            source,
+            part_size,
+            verify: options.verify,
+            pace: options.pace,
+            step: options.step,
+        };
+        if let Some((upload, held)) = leftovers.resumable.take()
+            && let Some(stored) = self
+                .send_and_complete(&mut parting, &upload, &held, Attempt::Perhaps)
+                .await?
+        {
+            self.drop_abandoned(&leftovers, &stored).await;
+            return Ok(stored);
+        }
         let metadata = known_before(meta, source.identity().size);
-        let begun = self.bucket.begin(&full_key, &metadata).await;
-        let id = begun.map_err(|failure| self.failed("begin upload", key.as_str(), failure))?;
-        let upload = Upload { key, full_key, id };
-
-        let StoreOptions { verify, step } = options;
-        let sent = match self.send(source, &upload, part_size, verify, step).await {
-            Ok(sent) => sent,
-            Err(error) => {
-                self.give_up(&upload).await;
-                return Err(error);
-            }
-        };
-        let digests = sent.sealed.digests();
-        step("storage.before-complete");
-        let claim = match self.claim(key, &digests).await {
-            Ok(claim) => claim,
-            Err(error) => {
-                self.give_up(&upload).await;
-                return Err(error);
-            }
-        };
-        if let Some(standing) = self.compare(key, &digests).await? {
-            self.give_up(&upload).await;
-            self.release(claim).await;
-            let proof = standing.adopted(key, &digests)?;
-            return Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted));
-        }
-        let (full_key, id) = (&upload.full_key, &upload.id);
-        let completed = self
-            .bucket
-            .complete(full_key, id, sent.parts, &digests, true);
-        match completed.await {
-            Ok(()) => {
-                step("storage.completed");
-                self.release(claim).await;
-                let enforced = self.known().enforces_checksums();
-                let proof = self.confirm(key, &digests, enforced).await?;
-                Ok(proof.stored(key, sent.sealed, PutOutcome::Created))
-            }
-            Err(failure) => {
-                // Where the server may still be putting the parts together, dropping
-                // them could take them from under the finished object.
-                if !matches!(failure.why, Why::NoAnswer | Why::Troubled) {
-                    self.give_up(&upload).await;
-                    self.release(claim).await;
-                }
-                let proof = self.settle("complete", key, &digests, failure).await?;
-                Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted))
-            }
-        }
+        let upload = self.begin(key, &metadata).await?;
+        let stored = self
+            .send_and_complete(&mut parting, &upload, &Held::new(), Attempt::First)
+            .await?
+            .expect("where the server holds nothing, nothing contradicts our bytes");
+        self.drop_abandoned(&leftovers, &stored).await;
+        Ok(stored)
     }
 
-    /// Reads and sends all parts, seals the file and asks the caller.
+    /// Sends what the server does not hold yet and completes the upload; `None` where
+    /// the parts that it holds are another file's.
+    async fn send_and_complete(
+        &self,
+        parting: &mut Parting<'_>,
+        upload: &GrowingUpload,
+        held: &Held,
+        attempt: Attempt,
+    ) -> Result<Option<StoredObject>, StorageError> {
+        let step = parting.step;
+        let stored: Result<_, StorageError> = async {
+            let Some(sent) = self.send(parting, upload, held).await? else {
+                return Ok(None);
+            };
+            let whole = sent.sealed.digests();
+            let stored = self.complete(upload, &sent.parts, &whole, attempt, step);
+            let stored = StoredObject::new(&upload.key, sent.sealed, stored.await?);
+            Ok(Some(stored))
+        }
+        .await;
+        // After an outage the next attempt goes on with what was sent.
+        if let Err(error) = &stored
+            && error.class() != ErrorClass::Unavailable
+        {
+            self.give_up(upload).await;
+        }
+        stored
+    }
+
+    /// Reads all parts and sends those that the server does not hold, seals the file
+    /// and asks the caller. `None` where the server holds other bytes than ours.
     async fn send(
         &self,
-        source: &SourceFile,
-        upload: &Upload<'_>,
-        part_size: usize,
-        verify: Option<Verify>,
-        step: fn(&'static str),
-    ) -> Result<Sent, StorageError> {
-        let size = source.identity().size;
-        let spans = spans(size, part_size);
+        parting: &mut Parting<'_>,
+        upload: &GrowingUpload,
+        held: &Held,
+    ) -> Result<Option<Sent>, StorageError> {
+        let (source, step, pace) = (parting.source, parting.step, parting.pace.clone());
+        let spans = spans(source.identity().size, parting.part_size);
         let mut parts = Vec::with_capacity(spans.len());
         let mut sending = FuturesUnordered::new();
         let mut whole = Digests::EMPTY;
         for (number, span) in (1..).zip(spans) {
-            let mut read = pin!(async { source.read(span, self.pool.take().await).await });
+            let mut read = pin!(async { source.read(span, self.pool.take(span.size).await).await });
             let (buffer, digests) = loop {
                 tokio::select! {
                     biased;
@@ -144,43 +145,36 @@ impl S3Element {
                 // The file ends early: sealing it below fails and says how.
                 break;
             }
+            let body = buffer.share();
+            if let Some(part) = held.get(&number) {
+                match receipt_if_same(part, body, &digests).await {
+                    Some(receipt) => parts.push(receipt),
+                    None => return Ok(None),
+                }
+                continue;
+            }
             while sending.len() >= self.bucket.config.parts_in_flight
                 && let Some(part) = sending.next().await
             {
                 parts.push(part?);
                 step("storage.part-uploaded");
             }
+            let pace = pace.clone();
             sending.push(async move {
-                let (key, id) = (&upload.full_key, &upload.id);
-                let body = buffer.share();
-                let sent = self.bucket.part(key, id, number, body, digests.crc64nvme);
-                sent.await
-                    .map_err(|failure| self.failed("send part", upload.key.as_str(), failure))
+                StoreOptions::paced(pace.as_ref(), digests.size).await;
+                self.send_part(upload, number, body, digests.crc64nvme)
+                    .await
             });
         }
         let sealed = source.seal(whole).await?;
         step("storage.sealed");
-        StoreOptions::verified(verify, upload.key, &whole)?;
+        StoreOptions::verified(parting.verify.take(), &upload.key, &whole)?;
         while let Some(part) = sending.next().await {
             parts.push(part?);
             step("storage.part-uploaded");
         }
-        parts.sort_unstable_by_key(CompletedPart::part_number);
-        Ok(Sent { sealed, parts })
-    }
-
-    /// Drops the parts of an upload that will not be completed.
-    async fn give_up(&self, upload: &Upload<'_>) {
-        if let Err(failure) = self.bucket.abort(&upload.full_key, &upload.id).await {
-            // Not lost: it is listed among the unfinished uploads.
-            tracing::info!(
-                element = self.name(),
-                key = %upload.key,
-                upload_id = upload.id,
-                why = failure.detail,
-                "an unfinished upload stays behind"
-            );
-        }
+        parts.sort_unstable_by_key(|part| part.number);
+        Ok(Some(Sent { sealed, parts }))
     }
 }
 
@@ -189,7 +183,7 @@ fn part_size(configured: u64, size: u64) -> Result<usize, u64> {
     let mib = 1 << 20;
     let demanded = size.div_ceil(USUAL_PARTS).next_multiple_of(mib);
     let part_size = demanded.max(configured).min(LARGEST_PART);
-    let limit = part_size * MOST_PARTS;
+    let limit = part_size * u64::from(MOST_PARTS);
     if size > limit {
         return Err(limit);
     }
@@ -217,7 +211,7 @@ mod tests {
         fn s3_takes_the_parts_of_any_file(size in 0u64..(48 << 40), configured in 5u64..5120) {
             let part_size = part_size(configured * MIB, size).unwrap() as u64;
             prop_assert!(part_size >= configured * MIB && part_size <= LARGEST_PART);
-            prop_assert!(size.div_ceil(part_size) <= MOST_PARTS);
+            prop_assert!(size.div_ceil(part_size) <= u64::from(MOST_PARTS));
         }
     }
 }

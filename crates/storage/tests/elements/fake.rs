@@ -12,6 +12,8 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use md5::{Digest as _, Md5};
 use tokio::task::JoinSet;
 
 const CHECKSUM: &str = "x-amz-checksum-crc64nvme";
@@ -31,8 +33,18 @@ pub(crate) struct Faults {
     pub(crate) ignores_conditions: bool,
     /// Overwrites when completing, whatever the condition says.
     pub(crate) ignores_complete_conditions: bool,
-    /// Tells no checksum of an object.
+    /// Takes no payload that is not signed.
+    pub(crate) wants_signed_payloads: bool,
+    /// Tells no checksum of an object or a part.
     pub(crate) forgets_checksums: bool,
+    /// Lets in only those with keys that were given for this token.
+    pub(crate) wants_token: Option<String>,
+    /// Takes none of the keys that were given, however new.
+    pub(crate) takes_no_keys: bool,
+    /// Tells that the keys it gives live so long; it takes them until told otherwise.
+    pub(crate) keys_live: Option<SignedDuration>,
+    /// Says of uploads that they were begun so long ago.
+    pub(crate) begun_ago: Option<SignedDuration>,
     /// Carries out the next so many writes of objects but answers 500; claims apart.
     pub(crate) lost_replies: usize,
     /// Answers the next so many parts with 503.
@@ -65,6 +77,9 @@ struct Kept {
     uploads: BTreeMap<String, Upload>,
     begun: usize,
     asked: Vec<Method>,
+    keys_given: usize,
+    keys_refused: usize,
+    keys_taken: Vec<String>,
     faults: Faults,
 }
 
@@ -106,9 +121,28 @@ impl Fake {
         self.kept().uploads.keys().cloned().collect()
     }
 
+    /// How many parts an unfinished upload has.
+    pub(crate) fn parts(&self, upload: &str) -> usize {
+        self.kept().uploads[upload].parts.len()
+    }
+
     /// How many uploads were ever begun.
     pub(crate) fn uploads_begun(&self) -> usize {
         self.kept().begun
+    }
+
+    /// From now on none of the keys that were given is taken, and only those for
+    /// another token will be.
+    pub(crate) fn end_sessions(&self, wants_token: &str) {
+        let mut kept = self.kept();
+        kept.keys_taken.clear();
+        kept.faults.wants_token = Some(wants_token.to_owned());
+    }
+
+    /// How often keys were given, and requests refused for theirs.
+    pub(crate) fn sessions(&self) -> (usize, usize) {
+        let kept = self.kept();
+        (kept.keys_given, kept.keys_refused)
     }
 
     /// The methods of all requests since this was last called.
@@ -116,7 +150,7 @@ impl Fake {
         std::mem::take(&mut self.kept().asked)
     }
 
-    /// Keys of the objects.
+    /// Names of the objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.kept().objects.keys().cloned().collect()
     }
@@ -148,12 +182,26 @@ async fn answer(
         .trim_start_matches('/');
     let key = key.to_owned();
     let upload = query.get("uploadId").cloned();
+    let hash = header(&headers, "x-amz-content-sha256");
+    if kept.faults.wants_signed_payloads && hash.as_deref() == Some("UNSIGNED-PAYLOAD") {
+        return error(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch");
+    }
+    let session = header(&headers, "x-amz-security-token").unwrap_or_default();
+    if method == Method::POST && uri.path() == "/" {
+        return kept.give_keys(&body);
+    }
+    let known = kept.keys_taken.contains(&session) && !kept.faults.takes_no_keys;
+    if kept.faults.wants_token.is_some() && !known {
+        kept.keys_refused += 1;
+        return error(StatusCode::BAD_REQUEST, "ExpiredToken");
+    }
     match (method.as_str(), key.as_str(), upload) {
         ("GET", "", _) if query.contains_key("uploads") => kept.list_uploads(&query),
         ("GET", "", _) => kept.list(&query),
         ("HEAD" | "PUT", "", _) => plain(StatusCode::OK),
         ("POST", _, None) => kept.begin(key, &headers),
-        ("POST", _, Some(id)) => kept.complete(&id, &headers),
+        ("POST", _, Some(id)) => kept.complete(&id, &headers, &body),
+        ("GET", _, Some(id)) => kept.list_parts(&id, &query),
         ("PUT", _, Some(id)) => kept.part(&id, &query, &headers, body),
         ("DELETE", _, Some(id)) => match kept.uploads.remove(&id) {
             Some(_) => plain(StatusCode::NO_CONTENT),
@@ -170,6 +218,38 @@ async fn answer(
 }
 
 impl Kept {
+    /// `AssumeRoleWithWebIdentity`.
+    fn give_keys(&mut self, body: &[u8]) -> Response {
+        let form = String::from_utf8_lossy(body);
+        let value = |name: &str| {
+            let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(found, _)| *found == name);
+            found.map(|(_, value)| value.to_owned())
+        };
+        assert_eq!(value("Action").unwrap(), "AssumeRoleWithWebIdentity");
+        assert_eq!(
+            value("RoleArn").unwrap(),
+            "arn%3Aaws%3Aiam%3A%3Arole%2FIngest"
+        );
+        if value("WebIdentityToken") != self.faults.wants_token {
+            return error(StatusCode::BAD_REQUEST, "InvalidIdentityToken");
+        }
+        self.keys_given += 1;
+        let session = format!("session-{}", self.keys_given);
+        self.keys_taken.push(session.clone());
+        let life = self
+            .faults
+            .keys_live
+            .unwrap_or(SignedDuration::from_hours(1));
+        let expiration = Timestamp::now() + life;
+        xml(format!(
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+             <AccessKeyId>k</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>{session}</SessionToken><Expiration>{expiration}</Expiration>\
+             </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        ))
+    }
+
     fn put(&mut self, key: String, headers: &HeaderMap, body: Bytes) -> Response {
         let claimed = header(headers, CHECKSUM);
         if !self.faults.takes_wrong_checksums && !is_right(claimed.as_deref(), &body) {
@@ -245,14 +325,15 @@ impl Kept {
         let Some(upload) = self.uploads.get_mut(id) else {
             return error(StatusCode::NOT_FOUND, "NoSuchUpload");
         };
+        let tag = tag(&body);
         upload.parts.insert(number, body);
         Response::builder()
-            .header("etag", format!("\"{number}\""))
+            .header("etag", tag)
             .body(Body::empty())
             .unwrap()
     }
 
-    fn complete(&mut self, id: &str, headers: &HeaderMap) -> Response {
+    fn complete(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
         if take_one(&mut self.faults.unreachable_completions) {
             return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
         }
@@ -261,7 +342,13 @@ impl Kept {
         };
         let key = upload.key.clone();
         let metadata = upload.metadata.clone();
-        let parts: Vec<Bytes> = upload.parts.values().cloned().collect();
+        let mut parts = Vec::new();
+        for (number, wanted) in parts_wanted(body) {
+            match upload.parts.get(&number) {
+                Some(part) if tag(part) == wanted => parts.push(part.clone()),
+                _ => return error(StatusCode::BAD_REQUEST, "InvalidPart"),
+            }
+        }
         let bytes = Bytes::from(parts.concat());
         if let Some(faster) = self.faults.faster_writer.take() {
             let object = Object {
@@ -284,6 +371,41 @@ impl Kept {
             self.uploads.remove(id);
         }
         answer
+    }
+
+    /// Pages of two parts.
+    fn list_parts(&self, id: &str, query: &Parameters) -> Response {
+        let Some(upload) = self.uploads.get(id) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchUpload");
+        };
+        let after = query.get("part-number-marker");
+        let after: i32 = after.map_or(0, |text| text.parse().unwrap());
+        let mut parts = upload.parts.range(after + 1..);
+        let mut answer = String::from("<ListPartsResult>");
+        for (number, bytes) in parts.by_ref().take(2) {
+            let (size, tag) = (bytes.len(), tag(bytes));
+            write!(
+                answer,
+                "<Part><PartNumber>{number}</PartNumber><Size>{size}</Size><ETag>{tag}</ETag>"
+            )
+            .unwrap();
+            if !self.faults.forgets_checksums {
+                let crc64nvme = Digests::of(bytes).crc64nvme.to_base64();
+                write!(answer, "<ChecksumCRC64NVME>{crc64nvme}</ChecksumCRC64NVME>").unwrap();
+            }
+            write!(
+                answer,
+                "</Part><NextPartNumberMarker>{number}</NextPartNumberMarker>"
+            )
+            .unwrap();
+        }
+        let truncated = parts.next().is_some();
+        write!(
+            answer,
+            "<IsTruncated>{truncated}</IsTruncated></ListPartsResult>"
+        )
+        .unwrap();
+        xml(answer)
     }
 
     fn get(&self, key: &str, head: bool, headers: &HeaderMap) -> Response {
@@ -347,15 +469,41 @@ impl Kept {
         for (id, upload) in &self.uploads {
             if upload.key.starts_with(&prefix) {
                 let key = &upload.key;
+                // Later ones were begun later.
+                let number: i64 = id["upload-".len()..].parse().unwrap();
+                let ago = self.faults.begun_ago.unwrap_or_default();
+                let begun = Timestamp::now() - ago + SignedDuration::from_millis(number);
                 write!(
                     answer,
-                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"
+                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
+                     <Initiated>{begun}</Initiated></Upload>"
                 )
                 .unwrap();
             }
         }
         xml(answer + "</ListMultipartUploadsResult>")
     }
+}
+
+/// The tag of a part.
+fn tag(bytes: &[u8]) -> String {
+    format!("\"{:x}\"", Bytes::copy_from_slice(&Md5::digest(bytes)))
+}
+
+/// Numbers and tags of the parts in the body of a completion.
+fn parts_wanted(body: &[u8]) -> Vec<(i32, String)> {
+    let body = String::from_utf8_lossy(body).replace("&quot;", "\"");
+    let value = |part: &str, name: &str| {
+        let (_, rest) = part.split_once(&format!("<{name}>")).unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    let parts = body.split("<Part>").skip(1);
+    parts
+        .map(|part| {
+            let number = value(part, "PartNumber").parse().unwrap();
+            (number, value(part, "ETag"))
+        })
+        .collect()
 }
 
 fn take_one(left: &mut usize) -> bool {

@@ -9,4 +9,7 @@
 mod contract;
 mod fake;
 mod files;
+mod growing;
+mod resume;
 mod s3;
+mod web_identity;

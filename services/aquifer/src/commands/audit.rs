@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use aquifer_audit::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, NumberEvidence,
-    Object, Tally, reconcile,
+    Object, Tally, Upload, reconcile,
 };
 use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
 use aquifer_m2c::{Keys, Rules};
 use aquifer_schemas::{FileName, ReplicaState, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
-use aquifer_storage::{ObjectKey, S3Element, StorageElement};
+use aquifer_storage::{ObjectKey, S3Element, StorageElement, StorageError};
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub(super) struct Report {
     pub unrecognised: Vec<String>,
     /// Objects whose keys belong to no run.
     pub foreign_objects: Vec<String>,
+    /// What is left of uploads that nobody will finish.
+    pub orphaned_uploads: Vec<Upload>,
     /// Announcements that wait for longer than they may.
     pub announcements_overdue: u64,
 }
@@ -95,9 +97,12 @@ pub(super) async fn audit(
         .oldest_at
         .is_some_and(|oldest| now.duration_since(oldest) > deadlines.stored_within);
     let announcements_overdue = if overdue { outbox.rows } else { 0 };
+    let at_most = SignedDuration::from_secs(config.audit.upload_at_most_secs.cast_signed());
+    let orphaned_uploads = collected.orphaned_uploads(config, now, at_most).await?;
     let unaccounted = findings.len()
         + collected.unrecognised.len()
         + collected.foreign_objects.len()
+        + orphaned_uploads.len()
         + announcements_overdue as usize;
     Ok(Report {
         tally,
@@ -105,6 +110,7 @@ pub(super) async fn audit(
         findings,
         unrecognised: collected.unrecognised,
         foreign_objects: collected.foreign_objects,
+        orphaned_uploads,
         announcements_overdue,
     })
 }
@@ -206,6 +212,43 @@ impl Collected {
         }
     }
 
+    /// Asked after the catalogue: a run that comes on its way while this reads began
+    /// its uploads just now.
+    async fn orphaned_uploads(
+        &self,
+        config: &Config,
+        now: Timestamp,
+        at_most: SignedDuration,
+    ) -> anyhow::Result<Vec<Upload>> {
+        let element = S3Element::new(config.storage.clone())?;
+        let keys = Keys::under(&config.m2c.key_prefix);
+        let mut orphans = Vec::new();
+        let mut pages = element.list_unfinished("");
+        loop {
+            let page = match pages.try_next().await {
+                Ok(Some(page)) => page,
+                // The probe says of a server that cannot list them.
+                Ok(None) | Err(StorageError::Rejected { .. }) => return Ok(orphans),
+                Err(error) => return Err(error.into()),
+            };
+            for unfinished in page {
+                let versions = keys
+                    .run_of(&unfinished.key)
+                    .and_then(|number| self.evidence.get(&number))
+                    .map_or(&[][..], |evidence| &evidence.catalogue);
+                let states: Vec<_> = versions.iter().map(|version| version.state).collect();
+                let upload = Upload {
+                    key: unfinished.key,
+                    upload_id: unfinished.upload_id,
+                    begun_at: unfinished.initiated,
+                };
+                if upload.is_orphan(&states, now, at_most) {
+                    orphans.push(upload);
+                }
+            }
+        }
+    }
+
     async fn storage(&mut self, config: &Config, read_back: bool) -> anyhow::Result<()> {
         let element = S3Element::new(config.storage.clone())?;
         let keys = Keys::under(&config.m2c.key_prefix);
@@ -229,6 +272,19 @@ impl Collected {
         }
         Ok(())
     }
+}
+
+/// What is left of uploads that nobody will finish, as far as the storage and the
+/// catalogue tell.
+pub(super) async fn orphaned_uploads(
+    config: &Config,
+    at_most: SignedDuration,
+) -> anyhow::Result<Vec<Upload>> {
+    let catalogue = open_catalogue(config).await?;
+    let mut collected = Collected::default();
+    let now = Timestamp::now();
+    collected.catalogue(&catalogue, config).await?;
+    collected.orphaned_uploads(config, now, at_most).await
 }
 
 /// The object's checksum: of its bytes if they are to be read, else as reported.
@@ -305,6 +361,13 @@ fn print(report: &Report) -> anyhow::Result<()> {
     for key in &report.foreign_objects {
         output::line(format!(
             "storage  foreign-object  {key}: its key belongs to no run"
+        ))?;
+    }
+    for upload in &report.orphaned_uploads {
+        output::line(format!(
+            "storage  orphaned-upload  {}: begun {} and never finished; hint: aquifer storage abort-orphans",
+            upload.key,
+            output::time_or_dash(upload.begun_at)
         ))?;
     }
     if report.announcements_overdue > 0 {

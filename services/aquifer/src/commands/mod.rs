@@ -12,6 +12,7 @@ mod runs;
 mod services;
 mod sites;
 mod stack;
+mod storage;
 mod topology;
 mod up;
 
@@ -52,6 +53,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Runs(command) => block_on(runs::run(config, command)),
         Command::Explain(args) => block_on(explain::run(config, args)),
         Command::Audit(args) => block_on(audit::run(config, args)),
+        Command::Storage(command) => block_on(storage::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
         Command::Up(_) | Command::Demo(_) | Command::Down(_) | Command::Stack(_) => {
             unreachable!("handled before the configuration is read")

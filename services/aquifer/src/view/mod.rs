@@ -1,9 +1,11 @@
-//! Runs on their way, as they move: on a terminal a live screen, elsewhere one line
-//! per change. Both show what the catalogue says, nothing else.
+//! What people see. Runs on their way, as they move: on a terminal a live screen,
+//! elsewhere one line per change, both from what the catalogue says and nothing else.
+//! And what was found out about a storage element.
 
 mod model;
 mod plain;
 mod screen;
+pub(crate) mod storage;
 
 use std::time::Duration;
 
