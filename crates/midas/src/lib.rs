@@ -31,7 +31,7 @@ pub use decode::{BrokenEncoding, DecodeError, Decoded, OpenError, decode, open};
 pub use encode::{Encoder, UnwritableEncoding};
 pub use encoding::Encoding;
 pub use event::{ByteOrder, Event, EventHeader, EventKind, HEADER_BYTES, SYSTEM_MASK};
-pub use odb::{Odb, OdbDump, OdbError, OdbFormat, OdbNode};
+pub use odb::{Odb, OdbDamage, OdbDamageKind, OdbDump, OdbError, OdbFormat, OdbNode};
 pub use reader::{DEFAULT_EVENT_LIMIT, ReadError, Reader};
 pub use scalar::Scalar;
 pub use splitter::{SplitEvent, Splitter};

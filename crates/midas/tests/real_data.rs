@@ -118,6 +118,9 @@ fn the_dumps_of_run_407_are_read() {
     assert_eq!(number("/Runinfo/State"), 1);
     let template = odb.get("/Logger/Channels/0/Settings/Filename").unwrap();
     assert_eq!(template.as_str(), Some("run%05dsub%04d.mid"));
+    let link = odb.get("/Experiment/Edit on start/Write Data").unwrap();
+    assert_eq!(link.link(), Some("/Logger/Write data"));
+    assert!(odb.damages().is_empty(), "{:?}", odb.damages());
 }
 
 #[test]
