@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::damage::{Damage, DamageKind};
 use crate::decode::BrokenEncoding;
+use crate::ending::RunWatch;
 use crate::event::{ByteOrder, Event, HEADER_BYTES};
 use crate::framer::{Framer, Step};
 use crate::window::Window;
@@ -52,6 +53,7 @@ pub struct Reader<R: Read> {
     window: Window<R>,
     framer: Framer,
     ordinal: u64,
+    watch: RunWatch,
     /// Why the stream ended, if not well; told after what came before it.
     failure: Option<io::Error>,
     done: bool,
@@ -64,6 +66,7 @@ impl<R: Read> Reader<R> {
             window: Window::new(inner),
             framer: Framer::new(DEFAULT_EVENT_LIMIT, true),
             ordinal: 0,
+            watch: RunWatch::default(),
             failure: None,
             done: false,
         }
@@ -86,6 +89,14 @@ impl<R: Read> Reader<R> {
         self.framer.offset()
     }
 
+    /// The run that has ended with the last event: its end of run came, after its begin,
+    /// and nothing since then. At the end of the file, this is what [`ended_run`] tells.
+    ///
+    /// [`ended_run`]: crate::ended_run()
+    pub fn ended_run(&self) -> Option<u32> {
+        self.watch.ended()
+    }
+
     /// The next event, or `None` at the end.
     ///
     /// # Errors
@@ -106,16 +117,18 @@ impl<R: Read> Reader<R> {
                 } => {
                     let ordinal = self.ordinal;
                     self.ordinal += 1;
-                    let event = self.window.take(length);
-                    return Ok(Some(Event {
+                    let event = Event {
                         header,
                         ordinal,
                         offset,
-                        payload: &event[HEADER_BYTES..],
+                        payload: &self.window.take(length)[HEADER_BYTES..],
                         byte_order,
-                    }));
+                    };
+                    self.watch.see(&event);
+                    return Ok(Some(event));
                 }
                 Step::Skip(bytes) => {
+                    self.watch.interrupt();
                     self.window.take(bytes);
                 }
                 Step::Damage(damage) => {
@@ -145,6 +158,7 @@ impl<R: Read> Reader<R> {
 
     fn end(&mut self, offset: u64, source: io::Error) -> ReadError {
         self.done = true;
+        self.watch.interrupt();
         let Some(broken) = broken_encoding(&source) else {
             return ReadError::Io { offset, source };
         };

@@ -5,6 +5,7 @@
 //! only the beginning is kept. How the file is cut into pieces makes no difference.
 
 use crate::damage::Damage;
+use crate::ending::RunWatch;
 use crate::event::{ByteOrder, Event, HEADER_BYTES};
 use crate::framer::{Framer, Step};
 use crate::reader::DEFAULT_EVENT_LIMIT;
@@ -32,6 +33,7 @@ pub enum SplitEvent<'a> {
 pub struct Splitter {
     framer: Framer,
     ordinal: u64,
+    watch: RunWatch,
     /// The beginning of an event that is not whole yet.
     carry: Vec<u8>,
     /// How many bytes `carry` needs before it is worth looking again.
@@ -55,6 +57,7 @@ impl Splitter {
         Self {
             framer: Framer::new(bytes, false),
             ordinal: 0,
+            watch: RunWatch::default(),
             carry: Vec::new(),
             wanted: HEADER_BYTES,
         }
@@ -74,6 +77,12 @@ impl Splitter {
     /// Events given out so far: the ordinal of the next one.
     pub fn events(&self) -> u64 {
         self.ordinal
+    }
+
+    /// The run that has ended with the last event, if nothing that is known to be no
+    /// event came since then. A file that goes on begins a new subrun, or is damaged.
+    pub fn ended_run(&self) -> Option<u32> {
+        self.watch.ended()
     }
 
     /// The order of bytes, once an event has been found.
@@ -133,7 +142,10 @@ impl Splitter {
                     self.wanted = bytes;
                     return used;
                 }
-                Step::Skip(bytes) => used += bytes,
+                Step::Skip(bytes) => {
+                    self.watch.interrupt();
+                    used += bytes;
+                }
                 Step::Damage(damage) => on_event(SplitEvent::Damage(damage)),
                 Step::Event {
                     header,
@@ -142,13 +154,15 @@ impl Splitter {
                     length,
                 } => {
                     let event = &window[used..used + length];
-                    on_event(SplitEvent::Whole(Event {
+                    let event = Event {
                         header,
                         ordinal: self.ordinal,
                         offset,
                         payload: &event[HEADER_BYTES..],
                         byte_order,
-                    }));
+                    };
+                    self.watch.see(&event);
+                    on_event(SplitEvent::Whole(event));
                     self.ordinal += 1;
                     used += length;
                 }
