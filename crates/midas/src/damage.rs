@@ -52,6 +52,8 @@ pub enum DamageKind {
     },
     /// The event itself is whole, but the banks in it are not.
     Banks(BankError),
+    /// The event itself is whole, but its ODB dump is not; what is wrong with it.
+    Odb(String),
 }
 
 impl fmt::Display for DamageKind {
@@ -70,6 +72,7 @@ impl fmt::Display for DamageKind {
                 write!(f, "{encoding} data are broken: {reason}")
             }
             Self::Banks(error) => write!(f, "{error}"),
+            Self::Odb(reason) => f.write_str(reason),
         }
     }
 }

@@ -10,8 +10,10 @@
 )]
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use aquifer_digest::Digests;
 use aquifer_midas::{DamageKind, EventKind, Reader, open};
 
 fn data_folder() -> Option<PathBuf> {
@@ -100,6 +102,26 @@ fn run_407_is_counted_as_by_others() {
         assert_eq!(all.banks["RCGL:INT32"], 13);
         assert_eq!(all.banks["SENS:FLOAT"], 7);
         assert_eq!((all.bank_errors, all.truncated), (0, None));
+    }
+}
+
+#[test]
+fn each_encoding_of_run_407_has_the_loggers_checksum() {
+    let Some(folder) = data_folder() else { return };
+    let side_file = std::fs::read_to_string(folder.join("run00407sub0000.mid.crc32c")).unwrap();
+    let mut words = side_file.split(' ');
+    let crc32c = words.next().unwrap();
+    let bytes: u64 = words.next().unwrap().parse().unwrap();
+    for extension in ["", ".gz", ".lz4", ".bz2"] {
+        let path = folder.join(format!("run00407sub0000.mid{extension}"));
+        let mut decoded = Vec::new();
+        open(&path).unwrap().read_to_end(&mut decoded).unwrap();
+        assert_eq!(decoded.len() as u64, bytes, "{extension}");
+        assert_eq!(
+            Digests::of(&decoded).crc32c.to_string(),
+            crc32c,
+            "{extension}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs on their way, as they move: on a terminal a live screen, elsewhere one line
 //! per change. Both show what the catalogue says, nothing else.
 
+pub(crate) mod midas;
 mod model;
 mod plain;
 mod screen;
