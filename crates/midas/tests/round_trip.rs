@@ -423,6 +423,28 @@ fn a_run_of_a_big_endian_daq_is_read() {
 }
 
 #[test]
+fn padding_may_hold_anything_and_a_bank_may_come_twice() {
+    let mut event = EventBuilder::new(1, BankFormat::Bank16);
+    event.values(BankName(*b"SAME"), &[1_u8, 2, 3]).unwrap();
+    event.values(BankName(*b"SAME"), &[4_u8]).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    writer.event(&event).unwrap();
+    let mut bytes = writer.into_inner();
+    // What a front end leaves behind the data of the first bank.
+    bytes[16 + 8 + 8 + 3..16 + 8 + 8 + 8].fill(0xff);
+    let mut reader = Reader::new(&bytes[..]);
+    let event = reader.read_event().unwrap().unwrap();
+    let data: Vec<_> = event
+        .banks()
+        .unwrap()
+        .map(|bank| bank.unwrap().data)
+        .collect();
+    assert_eq!(data, [&[1, 2, 3][..], &[4]]);
+    let first = event.bank(BankName(*b"SAME")).unwrap().unwrap();
+    assert_eq!(first.data, [1, 2, 3]);
+}
+
+#[test]
 fn messages_and_fragments_are_given_out_as_they_are() {
     let mut writer = Writer::new(Vec::new());
     writer.raw(0x8002, 2, 0, 5, b"[Logger] hello\0").unwrap();

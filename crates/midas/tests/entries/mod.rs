@@ -128,10 +128,13 @@ fn visit(odb: Option<Odb>) {
         };
         look_at(&node);
         for name in node.names().into_iter().flatten() {
-            let below = format!("{path}/{name}");
-            if let Some(node) = odb.get(&below) {
-                waiting.push((below, node));
+            // What no path can name.
+            if name.is_empty() || name.contains(['/', '[']) {
+                continue;
             }
+            let below = format!("{path}/{name}");
+            let node = odb.get(&below).expect("it is in its directory");
+            waiting.push((below, node));
         }
     }
 }
