@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack
+.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack midas-bench fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ advisories: setup-check ## known vulnerabilities; needs github.com
 
 bench: ## benchmarks, at release speed
 	$(CARGO) bench --workspace --profile bench-run
+
+midas-bench: ## MIDAS readers side by side; writes loadtest/results/midas.md
+	$(CARGO) bench -p aquifer-midas --bench side_by_side --profile bench-run -- $(CURDIR)/loadtest/results/midas.md
+
+fuzz: ## random bytes into every parser: `make fuzz ARGS="SECONDS [TARGET...]"`
+	@fuzz/run $(ARGS)
 
 sustained: setup ## 100 runs a second for ten minutes; writes loadtest/results/sustained.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest

@@ -69,6 +69,28 @@ pub enum BankError {
     },
 }
 
+impl BankError {
+    /// Where it begins, from the start of the payload.
+    pub fn offset(&self) -> usize {
+        match self {
+            Self::NotBanks { .. }
+            | Self::NoList { .. }
+            | Self::UnknownFlags { .. }
+            | Self::ListTooLong { .. } => 0,
+            Self::HeaderCut { offset, .. } | Self::Overrun { offset, .. } => *offset,
+        }
+    }
+
+    /// Whether a list of banks is broken, as opposed to a payload that is no such list:
+    /// equipments may send what they like.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::NotBanks { .. } | Self::NoList { .. } | Self::UnknownFlags { .. } => false,
+            Self::ListTooLong { .. } | Self::HeaderCut { .. } | Self::Overrun { .. } => true,
+        }
+    }
+}
+
 /// Four bytes, as a rule ASCII, that may end in NULs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BankName(pub [u8; 4]);

@@ -1,6 +1,7 @@
 //! One event as it lies in a file: its header, its payload, and what kind it is.
 
 use crate::bank::{Bank, BankError, BankName, Banks};
+use crate::damage::{Damage, DamageKind};
 use crate::odb::OdbDump;
 use crate::scalar::Scalar;
 
@@ -105,6 +106,9 @@ impl EventKind {
 pub struct Event<'a> {
     /// Its header.
     pub header: EventHeader,
+    /// How many whole events come before it in the file. With the file it is the event's
+    /// identity.
+    pub ordinal: u64,
     /// Where its header begins, in bytes from the start of the decoded file.
     pub offset: u64,
     /// The bytes after the header.
@@ -114,6 +118,11 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// Its bytes in the file, header and payload.
+    pub fn length(&self) -> u64 {
+        (HEADER_BYTES + self.payload.len()) as u64
+    }
+
     /// What kind of event it is.
     pub fn kind(&self) -> EventKind {
         self.header.kind()
@@ -155,6 +164,18 @@ impl<'a> Event<'a> {
     pub fn odb(&self) -> Option<OdbDump<'a>> {
         self.run_number()?;
         OdbDump::detect(self.payload)
+    }
+
+    /// A damage inside this whole event, with the range from where it begins to the
+    /// event's end. Payloads that are no list of banks are none.
+    pub fn damage(&self, error: BankError) -> Option<Damage> {
+        let inside = error.offset();
+        error.is_damage().then(|| Damage {
+            kind: DamageKind::Banks(error),
+            offset: self.offset + (HEADER_BYTES + inside) as u64,
+            length: (self.payload.len() - inside) as u64,
+            compressed_offset: None,
+        })
     }
 
     /// The text of a message, without its NUL.

@@ -52,6 +52,26 @@ impl Tid {
         "BITFIELD", "STRING", "ARRAY", "STRUCT", "KEY", "LINK", "INT64", "UINT64",
     ];
 
+    /// What older versions of MIDAS call some of them.
+    const OLD_NAMES: [(&'static str, Self); 7] = [
+        ("BYTE", Self::U8),
+        ("SBYTE", Self::I8),
+        ("WORD", Self::U16),
+        ("SHORT", Self::I16),
+        ("DWORD", Self::U32),
+        ("INT", Self::I32),
+        ("QWORD", Self::U64),
+    ];
+
+    /// The type of that name, in the words of this or of older versions of MIDAS.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = Self::NAMES.iter().position(|known| *known == name);
+        known.map(|index| Self(index as u32 + 1)).or_else(|| {
+            let old = Self::OLD_NAMES.iter().find(|(old, _)| *old == name);
+            old.map(|(_, tid)| *tid)
+        })
+    }
+
     /// MIDAS's name of the type, or `None` where the number is not known.
     pub fn name(self) -> Option<&'static str> {
         let index = usize::try_from(self.0).ok()?.checked_sub(1)?;
@@ -77,6 +97,11 @@ mod tests {
         assert_eq!(Tid::U8.to_string(), "UINT8");
         assert_eq!(Tid::F32.to_string(), "FLOAT");
         assert_eq!(Tid::U64.to_string(), "UINT64");
+        for name in Tid::NAMES {
+            assert_eq!(Tid::from_name(name).unwrap().name(), Some(name));
+        }
+        assert_eq!(Tid::from_name("DWORD"), Some(Tid::U32));
+        assert_eq!(Tid::from_name("dword"), None);
         assert_eq!(Tid(0).name(), None);
         assert_eq!(Tid(99).to_string(), "TID 99");
     }

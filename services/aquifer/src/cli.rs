@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// A detector
     #[command(subcommand)]
     Daq(DaqCommand),
+    /// MIDAS run files, of any encoding and in any state
+    #[command(subcommand)]
+    Midas(MidasCommand),
     /// Run the ingester of one buffer
     M2c(ServiceArgs),
     /// Run the publisher of the catalogue's announcements
@@ -299,4 +302,35 @@ pub(crate) enum DeadLettersCommand {
 pub(crate) enum DaqCommand {
     /// Take simulated runs into the configured buffer
     Simulate(DetectorArgs),
+}
+
+/// Exit codes of `aquifer midas`, the worst of all files.
+const MIDAS_EXIT_CODES: &str = "Exit codes: 0 every file is intact, 1 a file is damaged, \
+    2 a file cannot be read or holds no event";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MidasCommand {
+    /// Say whether files are whole, and where they are not
+    #[command(after_help = MIDAS_EXIT_CODES)]
+    Check {
+        /// Run files: plain, gzip, lz4, bzip2 or zstd
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in files: events, banks, values of the ODB
+    #[command(after_help = MIDAS_EXIT_CODES)]
+    Show {
+        /// Run files: plain, gzip, lz4, bzip2 or zstd
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Also show this value or directory of the ODB; may be given again
+        #[arg(long, value_name = "PATH")]
+        odb: Vec<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod demo;
 mod down;
 mod explain;
+pub(crate) mod midas;
 mod migrate;
 mod runs;
 mod services;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => stack::run(command),
+        Command::Midas(command) => midas::run(&command),
         command => with_config(&global, command),
     }
 }
@@ -55,7 +57,11 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => block_on(audit::run(config, args)),
         Command::Storage(command) => block_on(storage::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
-        Command::Up(_) | Command::Demo(_) | Command::Down(_) | Command::Stack(_) => {
+        Command::Up(_)
+        | Command::Demo(_)
+        | Command::Down(_)
+        | Command::Stack(_)
+        | Command::Midas(_) => {
             unreachable!("handled before the configuration is read")
         }
     }

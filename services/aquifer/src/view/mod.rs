@@ -2,6 +2,7 @@
 //! elsewhere one line per change, both from what the catalogue says and nothing else.
 //! And what was found out about a storage element.
 
+pub(crate) mod midas;
 mod model;
 mod plain;
 mod screen;

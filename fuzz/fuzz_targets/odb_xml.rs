@@ -1,0 +1,9 @@
+//! ODB dumps in XML.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target has one entry")]
+#[path = "../../crates/midas/tests/entries/mod.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::odb_xml(bytes));

@@ -1,0 +1,9 @@
+//! Plain run files in pieces; the first four bytes tell how long these are.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target has one entry")]
+#[path = "../../crates/midas/tests/entries/mod.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::split(bytes));
