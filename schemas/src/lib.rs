@@ -16,7 +16,7 @@ pub mod words;
 pub use codec::{CodecError, Decoder, encode};
 pub use events::{
     AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, FileStored, RunClosed, RunOpened,
-    RunStored, StoredFile, schemas,
+    RunStored, SlowSample, StoredFile, schemas,
 };
 pub use message::{EVENT_NAMESPACE, Message, MessageSchema, event_id};
 pub use words::{

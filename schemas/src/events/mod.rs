@@ -10,6 +10,7 @@ mod file_stored;
 mod run_closed;
 mod run_opened;
 mod run_stored;
+mod slow_sample;
 
 pub use alert_signal::AlertSignal;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
@@ -17,17 +18,19 @@ pub use file_stored::{FileStored, StoredFile};
 pub use run_closed::{ClosedFile, RunClosed};
 pub use run_opened::RunOpened;
 pub use run_stored::RunStored;
+pub use slow_sample::SlowSample;
 
 use crate::message::{Message, MessageSchema};
 use crate::words::{RunNumber, Site};
 
 /// The current schema of every message.
-pub fn schemas() -> [&'static MessageSchema; 6] {
+pub fn schemas() -> [&'static MessageSchema; 7] {
     [
         RunOpened::schema(),
         RunClosed::schema(),
         FileStored::schema(),
         RunStored::schema(),
+        SlowSample::schema(),
         AlertSignal::schema(),
         DeadLetter::schema(),
     ]

@@ -22,7 +22,21 @@ fn every_message_comes_back_as_it_was_sent() {
     round_trip(&samples::file_stored());
     round_trip(&samples::run_stored());
     round_trip(&samples::alert_signal());
+    round_trip(&samples::slow_sample());
     round_trip(&samples::dead_letter());
+}
+
+#[test]
+fn a_missing_value_is_not_a_number_on_the_wire_and_in_json() {
+    let mut sample = samples::slow_sample();
+    sample.values.insert("dead".to_owned(), f64::NAN);
+    let bytes = encode(&sample).unwrap();
+    let back: aquifer_schemas::SlowSample = Decoder::new().decode(&bytes).unwrap();
+    assert!(back.values["dead"].is_nan());
+    let json = serde_json::to_string(&back).unwrap();
+    assert!(json.contains(r#""dead":"NaN""#), "{json}");
+    let read: aquifer_schemas::SlowSample = serde_json::from_str(&json).unwrap();
+    assert!(read.values["dead"].is_nan());
 }
 
 #[test]

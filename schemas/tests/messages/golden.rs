@@ -124,6 +124,11 @@ fn every_version_of_alert_signal_is_read() {
 }
 
 #[test]
+fn every_version_of_slow_sample_is_read() {
+    check("slow_sample", &samples::slow_sample());
+}
+
+#[test]
 fn every_version_of_dead_letter_is_read() {
     check("dead_letter", &samples::dead_letter());
 }

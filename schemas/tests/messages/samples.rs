@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aquifer_schemas::{
     AlertSignal, ClosedBy, ClosedFile, DeadLetter, DeadLetterReason, Encoding, EvidenceLevel,
-    FileStored, RunClosed, RunOpened, RunStored, Severity, StoredFile, event_id,
+    FileStored, RunClosed, RunOpened, RunStored, Severity, SlowSample, StoredFile, event_id,
 };
 use jiff::Timestamp;
 
@@ -139,6 +139,25 @@ pub(crate) fn dead_letter() -> DeadLetter {
         value: vec![0xC3, 0x01, 0x00, 0xFF],
         headers: BTreeMap::from([("traceparent".to_owned(), b"00-aa-bb-01".to_vec())]),
         failed_at: time(5_000_000_000),
+        producer: "m2c@host".to_owned(),
+    }
+}
+
+pub(crate) fn slow_sample() -> SlowSample {
+    let site = "LNGS".parse().unwrap();
+    let source = "odb:/Equipment/Gas/Variables/Measured".to_owned();
+    let values = [
+        ("Measured[14]", 910.25),
+        ("Measured[255]", f64::INFINITY),
+        ("Measured[283]", -0.5),
+    ];
+    SlowSample {
+        event_id: SlowSample::id(&site, &source, time(6_000_000)),
+        site,
+        source,
+        run: Some(42),
+        at: time(6_000_000),
+        values: values.map(|(name, value)| (name.to_owned(), value)).into(),
         producer: "m2c@host".to_owned(),
     }
 }
