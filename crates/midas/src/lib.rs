@@ -9,19 +9,24 @@
 //! Format: `MidasWiki` "Event Structure", `midas.h` and `mlogger.cxx` of MIDAS.
 
 mod bank;
+mod damage;
 mod event;
+mod framer;
 mod odb;
 mod open;
 mod reader;
 mod scalar;
+mod splitter;
 mod tid;
 mod writer;
 
 pub use bank::{Bank, BankError, BankFormat, BankName, Banks};
+pub use damage::{Damage, DamageKind};
 pub use event::{ByteOrder, Event, EventHeader, EventKind, HEADER_BYTES, SYSTEM_MASK};
 pub use odb::{Odb, OdbDump, OdbError, OdbFormat, OdbNode};
 pub use open::{Encoding, OpenError, decode, open};
 pub use reader::{DEFAULT_EVENT_LIMIT, ReadError, Reader, SkimmedEvent};
 pub use scalar::Scalar;
+pub use splitter::{SplitEvent, Splitter};
 pub use tid::Tid;
 pub use writer::{EventBuilder, WriteError, Writer};

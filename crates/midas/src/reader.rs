@@ -96,6 +96,7 @@ pub struct Reader<R: Read> {
     inner: BufReader<R>,
     payload: Vec<u8>,
     offset: u64,
+    ordinal: u64,
     limit: u32,
     byte_order: Option<ByteOrder>,
     ended: bool,
@@ -108,6 +109,7 @@ impl<R: Read> Reader<R> {
             inner: BufReader::with_capacity(READ_AHEAD, inner),
             payload: Vec::new(),
             offset: 0,
+            ordinal: 0,
             limit: DEFAULT_EVENT_LIMIT,
             byte_order: None,
             ended: false,
@@ -148,8 +150,10 @@ impl<R: Read> Reader<R> {
                 (count, Some(end)) => return Err(self.cut(end, size, found + count)),
             }
         }
+        let ordinal = self.ordinal;
         Ok(Some(Event {
             header,
+            ordinal,
             offset: self.pass(size),
             payload: &self.payload[..size],
             byte_order,
@@ -186,6 +190,7 @@ impl<R: Read> Reader<R> {
     /// Goes beyond an event of `size` bytes of payload; gives where it began.
     fn pass(&mut self, size: usize) -> u64 {
         let begin = self.offset;
+        self.ordinal += 1;
         self.offset += (HEADER_BYTES + size) as u64;
         begin
     }
