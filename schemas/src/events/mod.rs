@@ -6,6 +6,7 @@
 
 mod alert_signal;
 mod dead_letter;
+mod events_taken;
 mod file_stored;
 mod run_closed;
 mod run_opened;
@@ -14,6 +15,7 @@ mod slow_sample;
 
 pub use alert_signal::AlertSignal;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use events_taken::{EventsTaken, TakenEvent};
 pub use file_stored::{FileStored, StoredFile};
 pub use run_closed::{ClosedFile, RunClosed};
 pub use run_opened::RunOpened;
@@ -24,12 +26,13 @@ use crate::message::{Message, MessageSchema};
 use crate::words::{RunNumber, Site};
 
 /// The current schema of every message.
-pub fn schemas() -> [&'static MessageSchema; 7] {
+pub fn schemas() -> [&'static MessageSchema; 8] {
     [
         RunOpened::schema(),
         RunClosed::schema(),
         FileStored::schema(),
         RunStored::schema(),
+        EventsTaken::schema(),
         SlowSample::schema(),
         AlertSignal::schema(),
         DeadLetter::schema(),

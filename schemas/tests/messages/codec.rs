@@ -23,6 +23,7 @@ fn every_message_comes_back_as_it_was_sent() {
     round_trip(&samples::run_stored());
     round_trip(&samples::alert_signal());
     round_trip(&samples::slow_sample());
+    round_trip(&samples::events_taken());
     round_trip(&samples::dead_letter());
 }
 

@@ -124,6 +124,11 @@ fn every_version_of_alert_signal_is_read() {
 }
 
 #[test]
+fn every_version_of_events_taken_is_read() {
+    check("events_taken", &samples::events_taken());
+}
+
+#[test]
 fn every_version_of_slow_sample_is_read() {
     check("slow_sample", &samples::slow_sample());
 }
