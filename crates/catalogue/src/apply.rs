@@ -39,6 +39,17 @@ pub(crate) fn open(draft: &mut Draft, opened: &OpenedRun) -> Result<(), Catalogu
     ];
     draft.touch(changed.contains(&true));
     draft.set_attributes(&fit::attributes(run_type, &opened.attributes), false);
+    // A word that comes late adds nothing to a list of files that is complete.
+    if draft.run.closed_by.is_some() {
+        return Ok(());
+    }
+    for name in &opened.streaming {
+        let place = draft.file(name, "found in the buffer");
+        if draft.files[place].row.state == FileState::Discovered {
+            let why = "uploaded while the DAQ writes it";
+            draft.move_file(place, FileState::Streaming, why, None)?;
+        }
+    }
     Ok(())
 }
 

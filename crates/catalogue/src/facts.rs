@@ -105,6 +105,8 @@ pub struct OpenedRun {
     pub run_type: Option<String>,
     /// What the DAQ says about it.
     pub attributes: BTreeMap<String, Attribute>,
+    /// Its files that are uploaded while the DAQ writes them.
+    pub streaming: Vec<FileName>,
     /// W3C `traceparent` of the message that said so.
     pub trace: Option<String>,
     /// Who records it, such as `m2c@daq1`.

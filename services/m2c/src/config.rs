@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stream::StreamConfig;
+
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -41,6 +43,8 @@ pub struct M2cConfig {
     pub record_workers: usize,
     /// Part of the object keys before the site.
     pub key_prefix: String,
+    /// Uploading files while the DAQ writes them.
+    pub stream: StreamConfig,
 }
 
 impl Default for M2cConfig {
@@ -61,6 +65,7 @@ impl Default for M2cConfig {
             store_workers: 4,
             record_workers: 4,
             key_prefix: "raw".to_owned(),
+            stream: StreamConfig::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use metrics::{counter, gauge};
 
 use crate::journal::{JournalError, Recovery};
 use crate::metrics as names;
+use crate::stream::{SentPart, StreamError};
 
 pub(crate) fn journal_opened(runs: usize, recovery: &Recovery) {
     tracing::info!(runs, "journal opened");
@@ -74,6 +75,33 @@ pub(crate) fn file_stored(run: &RunId, name: &FileName, object: &StoredObject) {
     tracing::info!(%run, file = %name, bytes = digests.size, crc64nvme = %digests.crc64nvme, evidence = %object.evidence, outcome, "file stored");
     counter!(names::FILES_STORED, "outcome" => outcome).increment(1);
     counter!(names::BYTES_STORED).increment(digests.size);
+}
+
+pub(crate) fn stream_begun(run: &RunId, name: &FileName, while_open: bool) {
+    tracing::info!(%run, file = %name, while_open, "upload in parts begun");
+    counter!(names::STREAMS_BEGUN).increment(1);
+}
+
+pub(crate) fn stream_resumed(run: &RunId, name: &FileName, parts: usize, bytes: u64) {
+    tracing::info!(%run, file = %name, parts, bytes, "upload in parts goes on");
+    counter!(names::STREAMS_RESUMED).increment(1);
+}
+
+pub(crate) fn part_sent(run: &RunId, name: &FileName, part: &SentPart) {
+    let (number, bytes, sent) = (part.receipt.number, part.input.size, part.output.size);
+    tracing::debug!(%run, file = %name, number, bytes, sent, "part sent");
+    counter!(names::STREAMED_BYTES).increment(bytes);
+    counter!(names::STREAMED_OBJECT_BYTES).increment(sent);
+}
+
+pub(crate) fn stream_aborted(run: &RunId, name: &FileName, reason: &str, bytes: u64) {
+    tracing::warn!(%run, file = %name, reason, bytes, "upload in parts dropped, the file begins anew");
+    counter!(names::STREAMS_ABORTED).increment(1);
+}
+
+pub(crate) fn following_failed(run: &RunId, name: &FileName, error: &StreamError) {
+    tracing::warn!(%run, file = %name, %error, "open file not followed; it is stored once it is closed");
+    counter!(names::FOLLOWING_FAILURES).increment(1);
 }
 
 pub(crate) fn file_waits(run: &RunId, name: &FileName, why: &str) {

@@ -27,6 +27,7 @@ mod side_file;
 mod signals;
 pub mod steps;
 mod store;
+mod stream;
 mod template;
 
 use std::sync::Arc;
@@ -50,11 +51,13 @@ use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::store::Store;
+use crate::stream::Streams;
 
 pub use buffer::BufferRules as Rules;
 pub use config::M2cConfig;
 pub use keys::Keys;
-pub use manifest::{Manifest, ManifestFile};
+pub use manifest::{Manifest, ManifestFile, StoredAs};
+pub use stream::{StreamConfig, StreamEncoding};
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -87,6 +90,11 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         "scan",
         TaskKind::Critical,
         scan::scan_forever(edge.clone(), interval),
+    );
+    context.tasks.spawn(
+        "follow",
+        TaskKind::Critical,
+        stream::follow_forever(edge.clone()),
     );
     context.tasks.spawn(
         "store",
@@ -129,6 +137,7 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
         signals: Signals {
             producer: format!("m2c@{}", m2c.element_name()),
         },
+        streams: Streams::new(m2c.stream.clone()).map_err(anyhow::Error::msg)?,
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,

@@ -12,7 +12,7 @@ use aquifer_catalogue::{
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
 use aquifer_runtime::trace::span_with_parent;
-use aquifer_schemas::{AlertSignal, Encoding, FileName, RunId, RunNumber};
+use aquifer_schemas::{AlertSignal, FileName, RunId, RunNumber};
 use jiff::Timestamp;
 use tracing::{Instrument, info_span};
 
@@ -132,12 +132,21 @@ impl Recorder {
         let opening = active.opening.as_ref();
         OpenedRun {
             id: run.clone(),
-            started_at: opening.map_or_else(Timestamp::now, |opening| opening.started_at),
+            started_at: opening
+                .map(|opening| opening.started_at)
+                .or_else(|| {
+                    active
+                        .streams
+                        .values()
+                        .find_map(|stream| stream.start.run_started_at)
+                })
+                .unwrap_or_else(Timestamp::now),
             run_type: opening.and_then(|opening| opening.run_type.clone()),
             attributes: opening
                 .map(|opening| attributes(&opening.attributes))
                 .unwrap_or_default(),
             trace: opening.and_then(|opening| opening.trace.clone()),
+            streaming: active.streams.keys().cloned().collect(),
             who: self.edge.signals.producer.clone(),
         }
     }
@@ -221,9 +230,9 @@ fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
         element: facts.element.clone(),
         bucket: facts.bucket.clone(),
         key: facts.key.clone(),
-        encoding: Encoding::Identity,
-        stored_size: digests.size,
-        stored_crc64nvme: digests.crc64nvme.to_string(),
+        encoding: facts.encoding(),
+        stored_size: facts.object_digests().size,
+        stored_crc64nvme: facts.object_digests().crc64nvme.to_string(),
         evidence: facts.evidence,
         evidence_method: facts.evidence_method.clone(),
         sealed_at: facts.stored_at,

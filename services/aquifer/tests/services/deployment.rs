@@ -119,6 +119,12 @@ impl Deployment {
         fs::write(&self.config, text).unwrap();
     }
 
+    /// Adds sections to the configuration.
+    pub(crate) fn configure(&self, sections: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, text + sections).unwrap();
+    }
+
     /// Where the simulated DAQ writes.
     pub(crate) fn buffer(&self) -> PathBuf {
         self.folder.path().join("buffer")

@@ -12,6 +12,7 @@ use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
 
 use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
 use super::settled::{KnownFile, Settled};
+use crate::stream::Stream;
 
 /// Everything known of the runs of one buffer.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Active {
     pub closure: Option<Closure>,
     /// What became of each file.
     pub files: BTreeMap<FileName, Progress>,
+    /// Uploads that are not completed.
+    pub(crate) streams: BTreeMap<FileName, Stream>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -174,14 +177,27 @@ impl Ledger {
         let Run::Active(active) = entry else {
             return;
         };
-        active.facts += 1;
+        // Parts come by the second, and are nothing that the catalogue is told.
+        active.facts += u64::from(!matches!(record, Record::Part { .. }));
         match record {
             Record::Opened { opening, .. } => active.opening = Some(opening),
             Record::Closed {
                 version, closure, ..
             } => active.close(version, closure),
+            Record::Streaming { name, start, .. } => {
+                active.streams.insert(name, Stream::new(start));
+            }
+            Record::Part { name, part, .. } => {
+                if let Some(stream) = active.streams.get_mut(&name) {
+                    stream.add(part);
+                }
+            }
+            Record::StreamAborted { name, .. } => {
+                active.streams.remove(&name);
+            }
             Record::Stored { name, facts, .. } => {
                 active.manifest = None;
+                active.streams.remove(&name);
                 active.files.insert(name, Progress::Stored(facts));
             }
             Record::Quarantined {
@@ -190,6 +206,7 @@ impl Ledger {
                 reason,
                 ..
             } => {
+                active.streams.remove(&name);
                 active
                     .files
                     .insert(name, Progress::Quarantined { state, reason });
@@ -342,6 +359,19 @@ impl Active {
                 }),
                 Progress::Settled(_) => {}
             }
+        }
+        for (name, stream) in &self.streams {
+            let start = stream.start.clone();
+            records.push(Record::Streaming {
+                run,
+                name: name.clone(),
+                start,
+            });
+            records.extend(stream.parts().iter().map(|part| Record::Part {
+                run,
+                name: name.clone(),
+                part: part.clone(),
+            }));
         }
         if let Some(key) = self.manifest.clone() {
             records.push(Record::Manifested { run, key });

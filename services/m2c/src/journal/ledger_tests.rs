@@ -2,11 +2,13 @@
 //! done twice, and a journal says the same after compaction.
 
 use aquifer_digest::{Digests, FileIdentity};
-use aquifer_schemas::{ClosedBy, EvidenceLevel};
+use aquifer_schemas::{ClosedBy, Encoding, EvidenceLevel};
+use aquifer_storage::{GrowingUpload, PartReceipt};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::{Encoder, Inode, SentPart, Start};
 
 fn name(n: u8) -> FileName {
     format!("run{n}.mid").parse().unwrap()
@@ -43,6 +45,7 @@ fn facts(content: u8) -> StoredFacts {
             ctime_ns: 0,
         },
         digests: Digests::of(&[content]),
+        encoded: None,
         element: "S3".to_owned(),
         bucket: "b".to_owned(),
         key: format!("k{content}"),
@@ -73,6 +76,56 @@ fn manifested(run: RunNumber) -> Record {
         run,
         key: "m".to_owned(),
     }
+}
+
+fn streaming(run: RunNumber, n: u8) -> Record {
+    Record::Streaming {
+        run,
+        name: name(n),
+        start: Start {
+            upload: GrowingUpload {
+                key: format!("k{n}").parse().unwrap(),
+                upload_id: "u".to_owned(),
+            },
+            encoder: Encoder {
+                encoding: Encoding::Gzip,
+                level: 3,
+            },
+            member_size: 8,
+            least_part: 5,
+            inode: Inode { dev: 1, ino: 2 },
+            while_open: true,
+            run_started_at: None,
+        },
+    }
+}
+
+/// Each part is of two bytes.
+fn part(run: RunNumber, n: u8, number: u32) -> Record {
+    let digests = Digests::of(&[n, 0]);
+    Record::Part {
+        run,
+        name: name(n),
+        part: SentPart {
+            receipt: PartReceipt {
+                number,
+                size: 2,
+                etag: "e".to_owned(),
+                crc64nvme: digests.crc64nvme,
+            },
+            offset: 2 * u64::from(number - 1),
+            input: digests,
+            output: digests,
+        },
+    }
+}
+
+fn streams(ledger: &Ledger, run: RunNumber) -> Vec<(FileName, usize)> {
+    let active = ledger.active(run).into_iter();
+    active
+        .flat_map(|active| &active.streams)
+        .map(|(name, stream)| (name.clone(), stream.parts().len()))
+        .collect()
 }
 
 fn record_all(ledger: &mut Ledger, run: RunNumber) {
@@ -157,6 +210,37 @@ fn a_closure_announced_twice_takes_no_file_away() {
     assert_eq!(ledger.active(7).unwrap().missing().count(), 2);
 }
 
+#[test]
+fn an_upload_is_known_until_its_file_is_stored_or_it_is_dropped() {
+    let mut ledger = Ledger::default();
+    ledger.apply(part(7, 1, 1));
+    assert_eq!(streams(&ledger, 7), [], "a part of nothing");
+    ledger.apply(streaming(7, 1));
+    ledger.apply(part(7, 1, 1));
+    ledger.apply(part(7, 1, 2));
+    assert_eq!(streams(&ledger, 7), [(name(1), 2)]);
+    assert!(!ledger.is_closed(7));
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::New);
+    assert_eq!(ledger.backlog(), (0, 1), "the catalogue is told of it");
+    record_all(&mut ledger, 7);
+    ledger.apply(part(7, 1, 3));
+    assert_eq!(ledger.backlog(), (0, 0), "and not of its parts");
+    let mut dropped = Ledger::default();
+    for record in ledger.compact() {
+        dropped.apply(record);
+    }
+    assert_eq!(streams(&dropped, 7), [(name(1), 3)]);
+    dropped.apply(Record::StreamAborted {
+        run: 7,
+        name: name(1),
+        reason: "rewritten".to_owned(),
+    });
+    assert_eq!(streams(&dropped, 7), []);
+    ledger.apply(closed(7, &[1]));
+    ledger.apply(stored(7, 1));
+    assert_eq!(streams(&ledger, 7), []);
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![
@@ -170,6 +254,8 @@ fn any_record() -> impl Strategy<Value = Record> {
             state: FileState::Changed,
             reason: "why".to_owned(),
         }),
+        (run.clone(), 0_u8..4).prop_map(|(run, n)| streaming(run, n)),
+        (run.clone(), 0_u8..4, 1_u32..4).prop_map(|(run, n, number)| part(run, n, number)),
         (run.clone(), 2_u32..4).prop_map(|(run, version)| Record::Reversioned { run, version }),
         (run, 0_u64..6).prop_map(|(run, facts)| Record::Recorded { run, facts }),
     ]
@@ -210,6 +296,7 @@ proptest! {
         }
         for run in 0..4 {
             prop_assert_eq!(again.version(run), ledger.version(run));
+            prop_assert_eq!(streams(&again, run), streams(&ledger, run));
             for n in 0..4 {
                 prop_assert_eq!(
                     again.knowledge(run, &name(n)),

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
 pub(crate) use log::{LogError, Recovery};
-pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+pub(crate) use record::{Closure, Encoded, ExpectedFile, Opening, Record, StoredFacts};
 #[cfg(test)]
 pub(crate) use settled::KnownFile;
 

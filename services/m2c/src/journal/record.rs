@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Crc32c, Digests, FileIdentity};
-use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, RunVersion};
+use aquifer_schemas::{
+    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, RunNumber, RunVersion,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::settled::Settled;
+use crate::stream::{SentPart, Start};
 
 /// One fact about one run, as written to disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,33 @@ pub(crate) enum Record {
         version: RunVersion,
         /// How, when and with which files it was closed.
         closure: Closure,
+    },
+    /// A file is uploaded while it grows, or in encoded form.
+    Streaming {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// The upload.
+        start: Start,
+    },
+    /// The storage has a part of such an upload.
+    Part {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// The part.
+        part: SentPart,
+    },
+    /// Such an upload was dropped; the file begins anew.
+    StreamAborted {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// Why, for people who read the journal.
+        reason: String,
     },
     /// A file is in object storage, its digests verified on the way.
     Stored {
@@ -133,8 +163,11 @@ pub struct ExpectedFile {
 pub struct StoredFacts {
     /// The file in the buffer when it was read.
     pub identity: FileIdentity,
-    /// Digests of its bytes.
+    /// Digests of its bytes, decoded.
     pub digests: Digests,
+    /// How the object's bytes are made from the file's, where they are not the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded: Option<Encoded>,
     /// Storage element.
     pub element: String,
     /// Bucket or root.
@@ -149,12 +182,40 @@ pub struct StoredFacts {
     pub stored_at: Timestamp,
 }
 
+/// Bytes that are an encoding of a file's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Encoded {
+    /// Which encoding.
+    pub encoding: Encoding,
+    /// Digests of the encoded bytes.
+    pub digests: Digests,
+}
+
+impl StoredFacts {
+    /// Size and digests of the object.
+    pub(crate) fn object_digests(&self) -> &Digests {
+        self.encoded
+            .as_ref()
+            .map_or(&self.digests, |encoded| &encoded.digests)
+    }
+
+    /// How the object's bytes are made from the file's.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoded
+            .as_ref()
+            .map_or(Encoding::Identity, |encoded| encoded.encoding)
+    }
+}
+
 impl Record {
     /// The run that the record is about.
     pub(crate) fn run(&self) -> RunNumber {
         match self {
             Self::Opened { run, .. }
             | Self::Closed { run, .. }
+            | Self::Streaming { run, .. }
+            | Self::Part { run, .. }
+            | Self::StreamAborted { run, .. }
             | Self::Stored { run, .. }
             | Self::Quarantined { run, .. }
             | Self::Manifested { run, .. }
