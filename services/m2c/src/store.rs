@@ -163,6 +163,7 @@ impl Store {
                         verify(digests, &expected, logger)
                     })),
                     step: crash_point,
+                    ..StoreOptions::default()
                 };
                 self.edge
                     .storage

@@ -29,6 +29,20 @@ pub(super) const LEAST_PART_MIB: u64 = 5;
 /// S3's largest part.
 const MOST_PART_MIB: u64 = 5 * 1024;
 
+/// When the payload of a request is not signed. Its crc64nvme, which is, then stands
+/// for it. Signing costs a SHA-256 of all bytes: as much as the rest of an upload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsignedPayload {
+    /// Where nobody can alter it on its way: over TLS, and within this machine.
+    #[default]
+    WhereSafe,
+    /// Over any link: one who can alter bytes on the way can make them fit a CRC.
+    Always,
+    /// Nowhere: for servers that do not take it.
+    Never,
+}
+
 /// An S3 server and a bucket on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -49,6 +63,10 @@ pub struct S3Config {
     pub secret_key: Secret,
     /// Whether the bucket goes into the path (most servers) or the host name (AWS).
     pub path_style: bool,
+    /// When the payload of a request is not signed, which halves the cost of an upload:
+    /// over TLS and within this machine, always, or never. A server whose probe shows
+    /// that it does not take it gets signed ones.
+    pub unsigned_payload: UnsignedPayload,
     /// File with PEM certificates that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
     /// Size of a part in MiB, 5 to 5120. Files of up to one part are stored in one
@@ -77,6 +95,7 @@ impl Default for S3Config {
             access_key: String::new(),
             secret_key: Secret::default(),
             path_style: true,
+            unsigned_payload: UnsignedPayload::default(),
             ca_file: None,
             part_size_mib: 16,
             parts_in_flight: 4,
@@ -116,6 +135,23 @@ impl S3Config {
         StorageError::Config {
             element: self.element.clone(),
             what,
+        }
+    }
+
+    /// Whether payloads go unsigned, as configured and as the link is.
+    pub(super) fn leaves_payload_unsigned(&self) -> bool {
+        match self.unsigned_payload {
+            UnsignedPayload::Always => true,
+            UnsignedPayload::Never => false,
+            UnsignedPayload::WhereSafe => {
+                url::Url::parse(&self.endpoint).is_ok_and(|url| match url.host() {
+                    _ if url.scheme() == "https" => true,
+                    Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                    Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                    Some(url::Host::Domain(name)) => name == "localhost",
+                    None => false,
+                })
+            }
         }
     }
 
@@ -199,6 +235,28 @@ mod tests {
         broken[4].parts_in_flight = 0;
         for config in broken {
             config.check().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn payloads_are_signed_where_they_could_be_altered_on_the_way() {
+        use UnsignedPayload::{Always, Never, WhereSafe};
+        for (endpoint, unsigned_payload, unsigned) in [
+            ("https://s3.example.org", WhereSafe, true),
+            ("http://s3.example.org", WhereSafe, false),
+            ("http://10.0.0.1:9000", WhereSafe, false),
+            ("http://127.0.0.1:9000", WhereSafe, true),
+            ("http://[::1]:9000", WhereSafe, true),
+            ("http://localhost:9000", WhereSafe, true),
+            ("http://s3.example.org", Always, true),
+            ("https://s3.example.org", Never, false),
+        ] {
+            let config = S3Config {
+                endpoint: endpoint.to_owned(),
+                unsigned_payload,
+                ..usable()
+            };
+            assert_eq!(config.leaves_payload_unsigned(), unsigned, "{endpoint}");
         }
     }
 

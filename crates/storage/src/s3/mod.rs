@@ -11,6 +11,7 @@ mod config;
 mod failure;
 mod growing;
 mod probe;
+mod resume;
 mod store;
 mod upload;
 
@@ -24,7 +25,7 @@ use aws_sdk_s3::primitives::DateTime;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
-pub use self::config::S3Config;
+pub use self::config::{S3Config, UnsignedPayload};
 
 use self::bucket::{Bucket, UploadMarker};
 use self::failure::{Failure, Why, causes};
