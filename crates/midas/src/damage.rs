@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::bank::BankError;
-use crate::open::Encoding;
+use crate::encoding::Encoding;
 
 /// A range of bytes that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct Damage {
     pub offset: u64,
     /// Decoded bytes that it takes; 0 where they could not be had at all.
     pub length: u64,
-    /// Bytes of the compressed file that had been decoded when it was found, at the most
-    /// a decoder's block too many; `None` where the file is not compressed.
+    /// Where a compressed form is broken: bytes of it that were taken until then, at the
+    /// most a decoder's block too many.
     pub compressed_offset: Option<u64>,
 }
 

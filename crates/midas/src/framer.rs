@@ -192,20 +192,18 @@ impl Framer {
             return Front::NoEvent(DamageKind::Truncated { expected });
         };
         let sound = || is_sound(&header, &event[HEADER_BYTES..], order);
-        let accepted = if self.look_ahead {
-            if let Some(need) = want(length + MARK_BYTES) {
-                return need;
-            }
-            self.follows(&header, order, rest)
-                || sound() && !(1..length).any(|at| self.has_marks(&event[at..]))
-        } else if sound() {
-            true
-        } else {
-            if let Some(need) = want(length + MARK_BYTES) {
-                return need;
-            }
-            self.follows(&header, order, rest)
-        };
+        if !self.look_ahead && sound() {
+            return Front::Event(header, order, length);
+        }
+        if let Some(need) = want(length + MARK_BYTES) {
+            return need;
+        }
+        let marked = |bytes: &[u8]| has_marks(order, bytes, limit);
+        let accepted = rest.is_empty()
+            || marked(rest)
+            || (sound() || self.follows(&header, order, rest))
+                // An event that was cut has swallowed those that come after it.
+                && !(1..length).any(|at| marked(&window[at..]));
         if accepted {
             Front::Event(header, order, length)
         } else {
@@ -213,8 +211,8 @@ impl Framer {
         }
     }
 
-    /// Whether `rest` may well be what comes after the event of `header`: another one, or
-    /// the end.
+    /// Whether `rest` may be what comes after the event of `header`: another one without
+    /// marks, or one that is cut.
     fn follows(&self, header: &EventHeader, order: ByteOrder, rest: &[u8]) -> bool {
         let Some(bytes) = rest.first_chunk::<HEADER_BYTES>() else {
             return true;
@@ -227,8 +225,7 @@ impl Framer {
         match next.kind() {
             EventKind::BeginOfRun | EventKind::EndOfRun => next.trigger_mask == SYSTEM_MASK,
             EventKind::Message => near && next.trigger_mask < MESSAGE_TYPES,
-            EventKind::Fragment => near,
-            EventKind::Data => near || has_marks(order, rest, self.limit),
+            EventKind::Fragment | EventKind::Data => near,
         }
     }
 

@@ -194,7 +194,7 @@ async fn record_forever(
     }
     health.ready();
     let recorder = Recorder::new(edge.clone());
-    dispatch(
+    let record = dispatch(
         &edge.journal,
         config.record_workers,
         &edge.shutdown,
@@ -203,8 +203,8 @@ async fn record_forever(
             let recorder = &recorder;
             async move { (run, recorder.run(run).await) }
         },
-    )
-    .await;
+    );
+    tokio::join!(record, recorder.tell_forever());
     Ok(())
 }
 

@@ -290,6 +290,7 @@ impl Store {
         crash_point(steps::FILE_VISIBLE);
         let facts = StoredFacts {
             identity: object.sealed.identity(),
+            disk: None,
             digests: object.sealed.digests(),
             encoded,
             element: self.edge.storage.name().to_owned(),
@@ -374,6 +375,7 @@ impl Store {
                 name: name.clone(),
                 state,
                 reason,
+                identity: None,
             })
             .await?;
         self.forget_refusals(run.number, name);

@@ -100,7 +100,7 @@ enum Inner {
     Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
 }
 
-struct Sink(Digester);
+struct Sink(Box<Digester>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -116,7 +116,7 @@ impl Write for Sink {
 impl Decoder {
     /// Has seen nothing of an object in this encoding.
     pub(crate) fn new(encoding: Encoding) -> io::Result<Self> {
-        let sink = Sink(Digester::new());
+        let sink = Sink(Box::new(Digester::new()));
         let inner = match encoding {
             Encoding::Identity => Inner::Identity(sink),
             Encoding::Gzip => Inner::Gzip(Box::new(flate2::write::MultiGzDecoder::new(sink))),

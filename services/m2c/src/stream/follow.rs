@@ -115,7 +115,7 @@ async fn follow(edge: Edge, file: OpenFile, hold: Hold) -> (FileName, Result<(),
 async fn upload(edge: &Edge, file: &OpenFile, hold: &Hold) -> Result<(), StreamError> {
     let OpenFile { run, name, .. } = file;
     // The scan's word may be old: the file may have been closed and stored meanwhile.
-    let new = edge.journal.ledger().knowledge(run.number, name) == Knowledge::New;
+    let new = edge.journal.ledger().knowledge(run.number, name, name) == Knowledge::New;
     let key = object_key(edge, run, name, edge.streams.encoder)?;
     if !new || edge.storage.head(&key).await?.is_some() {
         return Ok(());

@@ -6,7 +6,7 @@
 //! that bytes which were sent are not read again.
 
 use aquifer_digest::Digests;
-use aquifer_storage::{GrowingUpload, PartReceipt};
+use aquifer_storage::{GrowingUpload, ListedPart, PartReceipt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -102,14 +102,14 @@ impl Stream {
     }
 
     /// Goes back to the last part that the storage has, too.
-    pub(crate) fn resume(&mut self, found: &[PartReceipt]) {
+    pub(crate) fn resume(&mut self, found: &[ListedPart]) {
         let mut found = found.iter().peekable();
         let both = self.parts.iter().take_while(|part| {
             while found
                 .next_if(|has| has.number < part.receipt.number)
                 .is_some()
             {}
-            found.next() == Some(&part.receipt)
+            found.next().is_some_and(|has| has.is(&part.receipt))
         });
         let both = both.count();
         self.parts.truncate(both);

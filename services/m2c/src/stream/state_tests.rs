@@ -35,9 +35,14 @@ impl Server {
         receipt
     }
 
-    fn list(&self) -> Vec<PartReceipt> {
-        let receipts = self.parts.values().map(|(receipt, _)| receipt.clone());
-        receipts.collect()
+    fn list(&self) -> Vec<ListedPart> {
+        let parts = self.parts.values().map(|(receipt, _)| ListedPart {
+            number: receipt.number,
+            size: receipt.size,
+            etag: receipt.etag.clone(),
+            crc64nvme: Some(receipt.crc64nvme),
+        });
+        parts.collect()
     }
 
     fn object(&self, receipts: &[PartReceipt]) -> Vec<u8> {
