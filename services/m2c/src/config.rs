@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stream::StreamConfig;
+use crate::tap::{SlowBank, TapConfig};
 
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,10 @@ pub struct M2cConfig {
     pub key_prefix: String,
     /// Uploading files while the DAQ writes them.
     pub stream: StreamConfig,
+    /// Copying events of open runs to where they can be looked at.
+    pub tap: TapConfig,
+    /// Banks of slow-control values in run files.
+    pub slow: Vec<SlowBank>,
 }
 
 impl Default for M2cConfig {
@@ -66,6 +71,8 @@ impl Default for M2cConfig {
             record_workers: 4,
             key_prefix: "raw".to_owned(),
             stream: StreamConfig::default(),
+            tap: TapConfig::default(),
+            slow: Vec::new(),
         }
     }
 }

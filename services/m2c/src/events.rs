@@ -104,6 +104,35 @@ pub(crate) fn following_failed(run: &RunId, name: &FileName, error: &StreamError
     counter!(names::FOLLOWING_FAILURES).increment(1);
 }
 
+pub(crate) fn tapped(events: usize) {
+    tracing::debug!(events, "live events published");
+    counter!(names::EVENTS_TAPPED).increment(events as u64);
+}
+
+pub(crate) fn tap_dropped(events: usize) {
+    tracing::debug!(events, "live events dropped");
+    counter!(names::EVENTS_NOT_TAPPED, "why" => "budget").increment(events as u64);
+}
+
+pub(crate) fn tap_failed(events: usize, error: &anyhow::Error) {
+    tracing::warn!(
+        events,
+        error = format!("{error:#}"),
+        "live events not published; the run is stored all the same"
+    );
+    counter!(names::EVENTS_NOT_TAPPED, "why" => "failure").increment(events as u64);
+}
+
+pub(crate) fn tap_reading_failed(run: &RunId, name: &FileName, error: &anyhow::Error) {
+    tracing::warn!(%run, file = %name, error = format!("{error:#}"), "events not read, they are tried again; the file is stored all the same");
+    counter!(names::TAP_FAILURES).increment(1);
+}
+
+pub(crate) fn sampled() {
+    tracing::debug!("slow-control values published");
+    counter!(names::SLOW_SAMPLES).increment(1);
+}
+
 pub(crate) fn file_waits(run: &RunId, name: &FileName, why: &str) {
     tracing::warn!(%run, file = %name, why, "file not stored yet");
     counter!(names::FILES_DELAYED).increment(1);

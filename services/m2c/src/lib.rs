@@ -28,6 +28,7 @@ mod signals;
 pub mod steps;
 mod store;
 mod stream;
+mod tap;
 mod template;
 
 use std::sync::Arc;
@@ -47,7 +48,7 @@ use crate::close_rule::CloseRule;
 use crate::dispatch::dispatch;
 use crate::edge::Edge;
 use crate::intake::Intake;
-use crate::journal::Journal;
+use crate::journal::{Journal, Ledger};
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::store::Store;
@@ -58,6 +59,7 @@ pub use config::M2cConfig;
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestFile, StoredAs};
 pub use stream::{StreamConfig, StreamEncoding};
+pub use tap::{SlowBank, TapConfig};
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -96,6 +98,17 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         TaskKind::Critical,
         stream::follow_forever(edge.clone()),
     );
+    // Whatever becomes of it, runs are stored.
+    context.tasks.spawn(
+        "tap",
+        TaskKind::Background,
+        tap::tap_forever(
+            edge.clone(),
+            m2c.tap.clone(),
+            m2c.slow.clone(),
+            Producer::connect(&settings.kafka)?,
+        ),
+    );
     context.tasks.spawn(
         "store",
         TaskKind::Critical,
@@ -119,12 +132,14 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
     let m2c = &settings.m2c;
     let site: Site = m2c.site.parse().context("m2c.site")?;
     let rules = m2c.rules().context("m2c")?;
+    m2c.tap.check().map_err(anyhow::Error::msg)?;
     anyhow::ensure!(
         !m2c.journal.starts_with(&m2c.buffer),
         "m2c.journal `{}` lies inside the buffer; hint: the journal must outlive the buffer's files",
         m2c.journal.display()
     );
-    let (journal, recovery) = Journal::open(&m2c.journal)?;
+    let ledger = Ledger::new(!m2c.slow.is_empty());
+    let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
     events::journal_opened(journal.ledger().runs(), &recovery);
     let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);
     Ok(Edge {

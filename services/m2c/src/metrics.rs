@@ -34,6 +34,14 @@ pub(crate) const STREAMED_BYTES: &str = "aquifer_m2c_streamed_bytes_total";
 pub(crate) const STREAMED_OBJECT_BYTES: &str = "aquifer_m2c_streamed_object_bytes_total";
 /// Times that an open file could not be followed.
 pub(crate) const FOLLOWING_FAILURES: &str = "aquifer_m2c_following_failures_total";
+/// Events copied to live objects.
+pub(crate) const EVENTS_TAPPED: &str = "aquifer_m2c_tap_events_total";
+/// Events that were to be copied and were not.
+pub(crate) const EVENTS_NOT_TAPPED: &str = "aquifer_m2c_tap_dropped_events_total";
+/// Slow-control readouts published.
+pub(crate) const SLOW_SAMPLES: &str = "aquifer_m2c_slow_samples_total";
+/// Times that a file's events could not be read.
+pub(crate) const TAP_FAILURES: &str = "aquifer_m2c_tap_failures_total";
 /// Times that a file had to wait.
 pub(crate) const FILES_DELAYED: &str = "aquifer_m2c_files_delayed_total";
 /// Times that a file needed a person.
@@ -86,6 +94,16 @@ pub(crate) fn describe() {
     describe_counter!(
         FOLLOWING_FAILURES,
         "times that an open file could not be followed; it is stored once closed"
+    );
+    describe_counter!(EVENTS_TAPPED, "events of open runs copied to live objects");
+    describe_counter!(
+        EVENTS_NOT_TAPPED,
+        "events that were to be copied and were not, by reason"
+    );
+    describe_counter!(SLOW_SAMPLES, "slow-control readouts published");
+    describe_counter!(
+        TAP_FAILURES,
+        "times that the events of a file could not be read"
     );
     describe_counter!(FILES_DELAYED, "times that a file could not be stored yet");
     describe_counter!(

@@ -125,6 +125,13 @@ impl Deployment {
         fs::write(&self.config, text + sections).unwrap();
     }
 
+    /// Closes files by inference only after so many seconds: a DAQ that waits is not dead.
+    pub(crate) fn quiet_after(&self, secs: u32) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let text = text.replace("quiet-secs = 3\n", &format!("quiet-secs = {secs}\n"));
+        fs::write(&self.config, text).unwrap();
+    }
+
     /// Where the simulated DAQ writes.
     pub(crate) fn buffer(&self) -> PathBuf {
         self.folder.path().join("buffer")

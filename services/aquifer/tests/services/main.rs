@@ -6,6 +6,8 @@ mod audit;
 mod command_line;
 mod crash;
 mod deployment;
+mod live;
+mod slow_run;
 mod streaming;
 mod verdict;
 mod way_of_a_run;

@@ -5,17 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aquifer_bus::Producer;
 use aquifer_digest::Digests;
-use aquifer_sim::{FrameSize, RunTruth};
-use aquifer_storage::{GrowingUpload, GrowingUploads, StorageElement, UnfinishedUpload};
-use futures::TryStreamExt;
+use aquifer_storage::StorageElement;
 
 use crate::deployment::{Deployment, take};
+use crate::slow_run::{AwaitOn, SlowRun};
 
 /// Everything of a megabyte or more is streamed and compressed.
 const STREAM: &str = r#"
@@ -27,44 +24,6 @@ const STREAM: &str = r#"
     min-age-secs = 0
     poll-ms = 50
 "#;
-
-/// A DAQ that stops in the middle of a run until it is told to go on.
-struct SlowRun {
-    go_on: mpsc::Sender<()>,
-    daq: JoinHandle<RunTruth>,
-}
-
-impl SlowRun {
-    /// Begins a run of some 30 MB and stops after two thirds of it.
-    fn begin(deployment: &Deployment) -> Self {
-        let (go_on, gate) = mpsc::channel();
-        let mut calls = 0;
-        let frames = 240;
-        let daq = deployment.daq(|config| {
-            config.frames_per_run = frames;
-            config.frame = FrameSize {
-                rows: 256,
-                columns: 256,
-            };
-        });
-        let mut daq = daq.with_pace(Box::new(move |due| {
-            calls += 1;
-            if calls == frames * 2 / 3 {
-                // Nobody left to say so is as good.
-                let _ = gate.recv();
-            }
-            due
-        }));
-        let daq = std::thread::spawn(move || take(&mut daq));
-        Self { go_on, daq }
-    }
-
-    /// Goes on to the end of the run.
-    fn end(self) -> RunTruth {
-        self.go_on.send(()).unwrap();
-        self.daq.join().unwrap()
-    }
-}
 
 impl Deployment {
     fn m2c_log(&self) -> String {
@@ -78,27 +37,6 @@ impl Deployment {
 
     fn file(&self, run: u64) -> PathBuf {
         self.buffer().join(format!("run{run:05}.mid"))
-    }
-
-    /// Parts of the run's file that the storage has.
-    fn streamed_parts(&self, run: u64) -> usize {
-        let element = self.storage();
-        let uploads = self.unfinished();
-        let ours = uploads
-            .iter()
-            .find(|upload| upload.key.contains(&format!("{run:08}")));
-        let Some(upload) = ours else { return 0 };
-        let upload = GrowingUpload {
-            key: upload.key.parse().unwrap(),
-            upload_id: upload.upload_id.clone(),
-        };
-        let parts = element.list_parts(&upload).await_on(self);
-        parts.map_or(0, |parts| parts.len())
-    }
-
-    fn unfinished(&self) -> Vec<UnfinishedUpload> {
-        let element = self.storage();
-        element.list_unfinished("raw/").try_concat().await_on(self)
     }
 
     /// Waits until the file has so many bytes.
@@ -123,23 +61,11 @@ impl Deployment {
     }
 }
 
-trait AwaitOn<T> {
-    fn await_on(self, deployment: &Deployment) -> T;
-}
-
-impl<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>> AwaitOn<T> for F {
-    fn await_on(self, deployment: &Deployment) -> T {
-        deployment
-            .runtime
-            .block_on(self)
-            .unwrap_or_else(|error| panic!("{error}"))
-    }
-}
-
 #[test]
 fn an_open_run_is_uploaded_goes_on_after_a_kill_and_is_stored_soon_after_its_end() {
     let deployment = Deployment::start();
     deployment.configure(STREAM);
+    deployment.quiet_after(60);
     let producer = Producer::connect(&deployment.kafka()).unwrap();
     let relay = deployment.service("relay", None);
     let mut m2c = deployment.service("m2c", Some("m2c.part-journaled:2"));
@@ -187,6 +113,7 @@ fn an_open_run_is_uploaded_goes_on_after_a_kill_and_is_stored_soon_after_its_end
 fn bytes_that_the_logger_did_not_write_are_read_again_and_then_quarantined() {
     let deployment = Deployment::start();
     deployment.configure(STREAM);
+    deployment.quiet_after(60);
     let relay = deployment.service("relay", None);
     let flip = |run: u64| {
         let path = deployment.file(run);
@@ -231,6 +158,7 @@ fn bytes_that_the_logger_did_not_write_are_read_again_and_then_quarantined() {
 fn a_file_that_is_cut_or_written_anew_is_begun_again() {
     let deployment = Deployment::start();
     deployment.configure(STREAM);
+    deployment.quiet_after(15);
     let m2c = deployment.service("m2c", None);
     let relay = deployment.service("relay", None);
     let bytes = |seed: u64| -> Vec<u8> {

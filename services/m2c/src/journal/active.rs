@@ -1,6 +1,6 @@
 //! One run on its way: what is known of it until the catalogue knows it too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_digest::FileIdentity;
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
@@ -32,6 +32,8 @@ pub struct Active {
     pub gone: BTreeMap<FileName, Timestamp>,
     /// Uploads that are not completed.
     pub(crate) streams: BTreeMap<FileName, Stream>,
+    /// Files whose slow-control values are published.
+    pub(crate) sampled: BTreeSet<FileName>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -124,6 +126,16 @@ impl Active {
     pub fn missing(&self) -> impl Iterator<Item = &ExpectedFile> {
         self.expected()
             .filter(|file| !self.files.contains_key(&file.name))
+    }
+
+    /// Closed files whose slow-control values are not published. Of files that the
+    /// catalogue knew before nothing is remembered.
+    pub(crate) fn unsampled(&self) -> impl Iterator<Item = &FileName> {
+        let names = self.expected().map(|file| &file.name);
+        names.filter(|name| {
+            let before = matches!(self.files.get(*name), Some(Progress::Settled { .. }));
+            !before && !self.sampled.contains(*name)
+        })
     }
 
     /// Files stored since the catalogue last heard of the run.
@@ -262,6 +274,7 @@ impl Active {
     pub(super) fn reversion(&mut self, version: RunVersion) {
         self.version = version;
         self.files.clear();
+        self.sampled.clear();
         self.forms.clear();
         self.gone.clear();
         self.manifest = None;
@@ -346,6 +359,12 @@ impl Active {
                 part: part.clone(),
             }));
         }
+        records.extend(
+            self.sampled
+                .iter()
+                .cloned()
+                .map(|name| Record::Sampled { run, name }),
+        );
         if let Some(key) = self.manifest.clone() {
             records.push(Record::Manifested { run, key });
         }

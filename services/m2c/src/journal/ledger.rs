@@ -25,6 +25,9 @@ pub(crate) struct Ledger {
     runs: BTreeMap<RunNumber, Run>,
     to_store: BTreeSet<RunNumber>,
     to_record: BTreeSet<RunNumber>,
+    to_sample: BTreeSet<RunNumber>,
+    /// Whether a run is done only when its slow-control values are published.
+    samples: bool,
     signals: SignalBook,
 }
 
@@ -50,6 +53,15 @@ pub(crate) enum Knowledge {
 }
 
 impl Ledger {
+    /// An empty ledger; if it `samples`, runs are done only when their slow-control
+    /// values are published.
+    pub(crate) fn new(samples: bool) -> Self {
+        Self {
+            samples,
+            ..Self::default()
+        }
+    }
+
     /// Takes in one record.
     pub(crate) fn apply(&mut self, record: Record) {
         let Some(run) = record.run() else {
@@ -72,8 +84,9 @@ impl Ledger {
         let Run::Active(active) = entry else {
             return;
         };
-        // Parts come by the second, and are nothing that the catalogue is told.
-        active.facts += u64::from(!matches!(record, Record::Part { .. }));
+        // Parts come by the second, and neither is anything that the catalogue is told.
+        let silent = matches!(record, Record::Part { .. } | Record::Sampled { .. });
+        active.facts += u64::from(!silent);
         match record {
             Record::Opened { opening, .. } => active.opening = Some(opening),
             Record::Closed {
@@ -95,6 +108,9 @@ impl Ledger {
             }
             Record::StreamAborted { name, .. } => {
                 active.streams.remove(&name);
+            }
+            Record::Sampled { name, .. } => {
+                active.sampled.insert(name);
             }
             Record::Stored { name, facts, .. } => {
                 active.manifest = None;
@@ -135,9 +151,11 @@ impl Ledger {
         let storing = active.needs_storing();
         let recording = active.recorded < active.facts;
         let over = active.closure.is_some() || active.reopened;
-        let done = over && !storing && !recording;
+        let sampling = self.samples && active.unsampled().next().is_some();
+        let done = over && !storing && !recording && !sampling;
         set_membership(&mut self.to_store, run, storing);
         set_membership(&mut self.to_record, run, recording);
+        set_membership(&mut self.to_sample, run, sampling);
         if done {
             match active.settle() {
                 Some(settled) => self.runs.insert(run, Run::Settled(settled)),
@@ -154,6 +172,11 @@ impl Ledger {
     /// Runs of which the catalogue does not know everything, oldest number first.
     pub(crate) fn to_record(&self) -> impl Iterator<Item = RunNumber> + '_ {
         self.to_record.iter().copied()
+    }
+
+    /// Runs with closed files whose slow-control values are not all published.
+    pub(crate) fn to_sample(&self) -> impl Iterator<Item = RunNumber> + '_ {
+        self.to_sample.iter().copied()
     }
 
     /// How many runs wait to be stored, and how many to be recorded.

@@ -349,6 +349,36 @@ fn an_upload_is_known_until_its_file_is_stored_or_it_is_dropped() {
     assert_eq!(streams(&ledger, 7), []);
 }
 
+#[test]
+fn a_run_is_done_only_when_its_slow_control_values_are_published() {
+    let sampled = |n| Record::Sampled {
+        run: 7,
+        name: name(n),
+    };
+    let mut ledger = Ledger::new(true);
+    ledger.apply(closed(7, &[1, 2]));
+    ledger.apply(sampled(1));
+    for n in [1, 2] {
+        ledger.apply(stored(7, n));
+    }
+    ledger.apply(manifested(7));
+    record_all(&mut ledger, 7);
+    assert_eq!(ledger.backlog(), (0, 0));
+    let mut again = Ledger::new(true);
+    for record in compacted(&ledger) {
+        again.apply(record);
+    }
+    record_all(&mut again, 7);
+    for ledger in [&mut ledger, &mut again] {
+        assert_eq!(ledger.to_sample().collect::<Vec<_>>(), [7]);
+        let active = ledger.active(7).unwrap();
+        assert_eq!(active.unsampled().collect::<Vec<_>>(), [&name(2)]);
+        ledger.apply(sampled(2));
+        assert_eq!(ledger.to_sample().count(), 0);
+        assert!(ledger.active(7).is_none());
+    }
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![

@@ -66,8 +66,16 @@ pub(crate) struct Journal {
 impl Journal {
     /// Opens the journal in `folder`, rebuilds the ledger and starts its thread. The
     /// thread ends when the last handle is dropped.
+    #[cfg(test)]
     pub(crate) fn open(folder: &Path) -> Result<(Self, Recovery), LogError> {
-        let mut ledger = Ledger::default();
+        Self::open_with(folder, Ledger::default())
+    }
+
+    /// The same with an empty ledger that is to be filled.
+    pub(crate) fn open_with(
+        folder: &Path,
+        mut ledger: Ledger,
+    ) -> Result<(Self, Recovery), LogError> {
         let (log, recovery) = Log::open(folder, &mut |record| ledger.apply(record))?;
         let ledger = Arc::new(Mutex::new(ledger));
         let changed = Arc::new(Notify::new());

@@ -72,6 +72,13 @@ pub(crate) enum Record {
         /// Why, for people who read the journal.
         reason: String,
     },
+    /// All slow-control values of a closed file are published.
+    Sampled {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+    },
     /// A file is in object storage, its digests verified on the way.
     Stored {
         /// The run.
@@ -313,6 +320,7 @@ impl Record {
             | Self::Streaming { run, .. }
             | Self::Part { run, .. }
             | Self::StreamAborted { run, .. }
+            | Self::Sampled { run, .. }
             | Self::Stored { run, .. }
             | Self::Quarantined { run, .. }
             | Self::Manifested { run, .. }

@@ -38,7 +38,7 @@ pub(crate) async fn follow_forever(edge: Edge) -> anyhow::Result<()> {
     if !config.enabled {
         return Ok(());
     }
-    let mut open = edge.streams.open.subscribe();
+    let mut open = edge.streams.open_files();
     let mut watched: HashMap<FileName, Watch> = HashMap::new();
     let mut following = FuturesUnordered::new();
     loop {

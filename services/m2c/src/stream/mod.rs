@@ -38,6 +38,7 @@ pub(crate) use state::{SentPart, Start, Stream};
 pub(crate) use encode::Encoder;
 #[cfg(test)]
 pub(crate) use tail::Inode;
+pub(crate) use tail::Tail;
 
 use holds::{Hold, Holds};
 use tail::TailError;
@@ -106,6 +107,11 @@ impl Streams {
         }))
     }
 
+    /// The files that are open, and when others are.
+    pub(crate) fn open_files(&self) -> watch::Receiver<Arc<[OpenFile]>> {
+        self.open.subscribe()
+    }
+
     /// Says which files are open, after each scan.
     pub(crate) fn saw_open(&self, files: Vec<OpenFile>) {
         self.open.send_if_modified(|known| {
@@ -143,7 +149,7 @@ impl Streams {
 }
 
 /// Runs file work where it may block.
-fn blocking<T: Send + 'static>(
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TailError> + Send + 'static,
 ) -> impl Future<Output = Result<T, StreamError>> {
     let task = tokio::task::spawn_blocking(work);

@@ -276,12 +276,7 @@ impl Session {
         crash_point(steps::PART_JOURNALED);
         events::part_sent(&self.run, &self.name, &part);
         self.stream.add(part);
-        let (tail, done) = (Arc::clone(&self.tail), self.stream.input().size);
-        blocking(move || {
-            tail.done_with(done);
-            Ok::<_, TailError>(())
-        })
-        .await
+        Ok(())
     }
 
     /// Drops the upload and forgets it.

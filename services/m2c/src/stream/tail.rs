@@ -212,19 +212,6 @@ impl Tail {
         Ok(whole)
     }
 
-    /// Says that bytes before `offset` are not needed any more, so that the memory is
-    /// left to the DAQ. What is not written to disk yet stays.
-    pub(crate) fn done_with(&self, offset: u64) {
-        // A hint, as above.
-        let length = i64::try_from(offset).unwrap_or(i64::MAX);
-        let _ = posix_fadvise(
-            &self.file,
-            0,
-            length,
-            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
-        );
-    }
-
     fn shrank(&self, from: u64, to: u64) -> TailError {
         TailError::Shrank {
             path: self.path.clone(),
