@@ -182,9 +182,12 @@ impl Store {
             let active = ledger.active(run.number);
             active.is_some_and(|active| active.streams.contains_key(name))
         };
+        if begun || !self.edge.streams.encoder.compresses() {
+            return begun;
+        }
         let metadata = tokio::fs::symlink_metadata(self.edge.rules.path(name)).await;
-        let size = metadata.ok().filter(std::fs::Metadata::is_file);
-        begun || size.is_some_and(|file| self.edge.streams.encodes(name, file.len()))
+        let file = metadata.ok().filter(std::fs::Metadata::is_file);
+        file.is_some_and(|file| self.edge.streams.encodes(name, file.len()))
     }
 
     async fn finish_stream(

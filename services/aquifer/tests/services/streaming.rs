@@ -203,6 +203,9 @@ fn a_file_that_was_closed_before_anybody_looked_is_compressed_alike() {
     deployment.configure(STREAM);
     let mut daq = deployment.daq(|config| config.frames_per_run = 800);
     take(&mut daq);
+    // Dies with the object complete and nobody knowing it.
+    let mut m2c = deployment.service("m2c", Some("storage.completed"));
+    deployment.wait_until("death after completion", || m2c.is_killed());
     let mut small = deployment.daq(|config| config.frames_per_run = 1);
     take(&mut small);
     let m2c = deployment.service("m2c", None);
@@ -211,13 +214,13 @@ fn a_file_that_was_closed_before_anybody_looked_is_compressed_alike() {
     deployment.check_conserved(2);
     let (object, decoded) = deployment.object(1);
     assert!(decoded == std::fs::read(deployment.file(1)).unwrap());
+    let adopted = || deployment.m2c_log().matches("outcome=\"adopted\"").count();
+    assert_eq!(adopted(), 1, "{}", deployment.logs());
     m2c.stop();
     // An ingester that has lost its memory finds its own object.
     std::fs::remove_dir_all(deployment.folder.path().join("journal")).unwrap();
     let m2c = deployment.service("m2c", None);
-    deployment.wait_until("both are found", || {
-        deployment.m2c_log().matches("outcome=\"adopted\"").count() >= 2
-    });
+    deployment.wait_until("both are found", || adopted() == 3);
     assert!(deployment.object(1).0 == object);
     deployment.check_conserved(2);
     drop((m2c, relay));
