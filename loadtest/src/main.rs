@@ -13,6 +13,7 @@ mod metrics;
 mod process;
 mod report;
 mod series;
+mod stream;
 mod trial;
 mod verdict;
 
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use campaign_plan::SustainedArgs;
+use stream::StreamArgs;
 
 /// Load on the whole chain, with a written report.
 #[derive(Debug, Parser)]
@@ -35,15 +37,20 @@ struct Cli {
 enum Command {
     /// Take small runs at a steady rate, watch backlog, memory and CPU, and audit
     Sustained(SustainedArgs),
+    /// Take large runs slowly, and see how soon after their end they are stored
+    Stream(StreamArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Sustained(args) = Cli::parse().command;
+    let command = Cli::parse().command;
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(campaign::sustained(&args)));
+        .and_then(|runtime| match command {
+            Command::Sustained(args) => runtime.block_on(campaign::sustained(&args)),
+            Command::Stream(args) => runtime.block_on(stream::stream(&args)),
+        });
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
