@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack midas-bench fuzz
+.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,11 +45,18 @@ advisories: setup-check ## known vulnerabilities; needs github.com
 bench: ## benchmarks, at release speed
 	$(CARGO) bench --workspace --profile bench-run
 
-midas-bench: ## MIDAS readers side by side; writes loadtest/results/midas.md
+bench-midas: ## MIDAS readers side by side; writes loadtest/results/midas.md
 	$(CARGO) bench -p aquifer-midas --bench side_by_side --profile bench-run -- $(CURDIR)/loadtest/results/midas.md
 
 fuzz: ## random bytes into every parser: `make fuzz ARGS="SECONDS [TARGET...]"`
 	@fuzz/run $(ARGS)
+
+bench-compression: ## ratio and speed of compressors on camera data; writes loadtest/results/camera-compression.md
+	$(CARGO) bench -q -p aquifer-sim --bench camera_compression --profile bench-run > loadtest/results/camera-compression.md
+
+bench-stream: setup ## how soon after their end large runs are stored; writes loadtest/results/stream.md
+	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
+	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest stream --report loadtest/results/stream.md
 
 sustained: setup ## 100 runs a second for ten minutes; writes loadtest/results/sustained.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest

@@ -69,7 +69,7 @@ fn new_folder() -> anyhow::Result<PathBuf> {
 }
 
 async fn trial(args: &SustainedArgs, root: &Path) -> anyhow::Result<Trial> {
-    let machine = Machine::start(root).await?;
+    let machine = Machine::start(root, &[]).await?;
     say("ready")?;
     let began = Timestamp::now();
     let watch = watch(args, &machine).await?;

@@ -64,13 +64,15 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts everything in `root`, which must be new, and returns when it is ready.
-    pub(crate) async fn start(root: &Path) -> anyhow::Result<Self> {
+    /// Starts everything in `root`, which must be new, with `settings` in the
+    /// environment, and returns when it is ready.
+    pub(crate) async fn start(root: &Path, settings: &[(String, String)]) -> anyhow::Result<Self> {
         let program = beside_this("aquifer")?;
         let mut up = Command::new(&program)
             .arg("up")
             .arg("--root")
             .arg(root)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

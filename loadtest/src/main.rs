@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod report;
 mod series;
+mod stream;
 mod trial;
 mod upload;
 mod upload_report;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use campaign_plan::SustainedArgs;
+use stream::StreamArgs;
 use upload::{ClientArgs, UploadArgs};
 
 /// Load on the whole chain, with a written report.
@@ -44,6 +46,8 @@ enum Command {
     /// One client of `upload`
     #[command(hide = true)]
     UploadClient(ClientArgs),
+    /// Take large runs slowly, and see how soon after their end they are stored
+    Stream(StreamArgs),
 }
 
 fn main() -> ExitCode {
@@ -52,14 +56,11 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                match command {
-                    Command::Sustained(args) => campaign::sustained(&args).await,
-                    Command::Upload(args) => upload::upload(&args).await,
-                    Command::UploadClient(args) => upload::client(&args).await,
-                }
-            })
+        .and_then(|runtime| match command {
+            Command::Sustained(args) => runtime.block_on(campaign::sustained(&args)),
+            Command::Stream(args) => runtime.block_on(stream::stream(&args)),
+            Command::Upload(args) => runtime.block_on(upload::upload(&args)),
+            Command::UploadClient(args) => runtime.block_on(upload::client(&args)),
         });
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -17,8 +17,8 @@ pub mod words;
 pub use announcement::Announcement;
 pub use codec::{CodecError, Decoder, encode};
 pub use events::{
-    AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, FileStored, RunClosed, RunOpened,
-    RunStored, StoredFile, schemas,
+    AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, EventsTaken, FileStored, RunClosed,
+    RunOpened, RunStored, SlowSample, StoredFile, TakenEvent, schemas,
 };
 pub use message::{EVENT_NAMESPACE, Message, MessageSchema, event_id};
 pub use words::{

@@ -2,7 +2,7 @@
 //!
 //! On the wire a count is a `long`, a time is `timestamp-micros`, an id is a string
 //! and bytes are bytes. In a readable format (JSON, for people and golden files) a
-//! time is RFC 3339 and bytes are hex. A value that does not fit is an error, never
+//! time is RFC 3339, bytes are hex, and NaN and infinity are their names. A value that does not fit is an error, never
 //! a wrap; what a time says beyond the microsecond is dropped.
 
 use std::collections::BTreeMap;
@@ -92,6 +92,36 @@ impl Wire for u64 {
         u64::try_from(long)
             .map_err(|_| D::Error::custom(format!("{long} is negative where a count must be")))
     }
+}
+
+impl Wire for f64 {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_finite() || !serializer.is_human_readable() {
+            return serializer.serialize_f64(*self);
+        }
+        // JSON has no such numbers: their names, as `f64` reads and writes them.
+        serializer.collect_str(self)
+    }
+
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return f64::deserialize(deserializer);
+        }
+        match Number::deserialize(deserializer)? {
+            Number::Finite(number) => Ok(number),
+            Number::Named(name) => name
+                .parse()
+                .map_err(|_| D::Error::custom(format!("`{name}` is not a number"))),
+        }
+    }
+}
+
+/// A number in JSON, which may be none that JSON has.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Finite(f64),
+    Named(String),
 }
 
 impl Wire for Timestamp {

@@ -233,7 +233,12 @@ impl<'a> Audit<'a> {
             return;
         }
         let Some((key, size, crc64nvme)) = &file.object else {
-            if self.deadlines.overdue(run.updated_at) {
+            // A file that is uploaded while it grows waits for the end of its run.
+            let late = match run.state {
+                RunState::Open => self.deadlines.endless(run.updated_at),
+                _ => self.deadlines.overdue(run.updated_at),
+            };
+            if late {
                 self.find(
                     FindingKind::Overdue,
                     file.name.as_str(),

@@ -84,6 +84,27 @@ fn kinds(evidence: &NumberEvidence, now: i64) -> Vec<FindingKind> {
 }
 
 #[test]
+fn a_file_that_is_uploaded_while_it_grows_waits_for_the_end_of_its_run() {
+    let mut evidence = sound(1);
+    evidence.daq[0].ended_at = None;
+    evidence.objects.clear();
+    let run = &mut evidence.catalogue[0];
+    run.state = RunState::Open;
+    run.manifest_key = None;
+    run.files[0] = CatalogueFile {
+        state: FileState::Streaming,
+        size: None,
+        crc32c: None,
+        in_buffer: false,
+        object: None,
+        ..run.files[0].clone()
+    };
+    assert_eq!(kinds(&evidence, 80_000), []);
+    let endless = [FindingKind::Overdue, FindingKind::Overdue];
+    assert_eq!(kinds(&evidence, 90_000), endless);
+}
+
+#[test]
 fn a_sound_run_is_accounted_for() {
     let site = "LNGS".parse().unwrap();
     let (tally, findings) = reconcile(&site, 42, &sound(3), &deadlines(10_000));

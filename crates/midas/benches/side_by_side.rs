@@ -1,6 +1,6 @@
 //! This reader beside others, on one file of camera pictures and waveforms as CYGNO
 //! takes them. `cargo bench` only looks that it runs, on a small file; `make
-//! midas-bench` takes half a gigabyte and writes the report.
+//! bench-midas` takes half a gigabyte and writes the report.
 //!
 //! Each figure is the best of several rounds, from the page cache.
 
@@ -22,7 +22,7 @@ use midasio::FileView;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What the report says of itself; the first argument is where it goes.
-const COMMAND: &str = "make midas-bench";
+const COMMAND: &str = "make bench-midas";
 
 const FULL_BYTES: u64 = 500_000_000;
 const SMALL_BYTES: u64 = 25_000_000;

@@ -6,28 +6,34 @@
 
 mod alert_signal;
 mod dead_letter;
+mod events_taken;
 mod file_stored;
 mod run_closed;
 mod run_opened;
 mod run_stored;
+mod slow_sample;
 
 pub use alert_signal::AlertSignal;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use events_taken::{EventsTaken, TakenEvent};
 pub use file_stored::{FileStored, StoredFile};
 pub use run_closed::{ClosedFile, RunClosed};
 pub use run_opened::RunOpened;
 pub use run_stored::RunStored;
+pub use slow_sample::SlowSample;
 
 use crate::message::{Message, MessageSchema};
 use crate::words::{RunNumber, Site};
 
 /// The current schema of every message.
-pub fn schemas() -> [&'static MessageSchema; 6] {
+pub fn schemas() -> [&'static MessageSchema; 8] {
     [
         RunOpened::schema(),
         RunClosed::schema(),
         FileStored::schema(),
         RunStored::schema(),
+        EventsTaken::schema(),
+        SlowSample::schema(),
         AlertSignal::schema(),
         DeadLetter::schema(),
     ]

@@ -22,7 +22,22 @@ fn every_message_comes_back_as_it_was_sent() {
     round_trip(&samples::file_stored());
     round_trip(&samples::run_stored());
     round_trip(&samples::alert_signal());
+    round_trip(&samples::slow_sample());
+    round_trip(&samples::events_taken());
     round_trip(&samples::dead_letter());
+}
+
+#[test]
+fn a_missing_value_is_not_a_number_on_the_wire_and_in_json() {
+    let mut sample = samples::slow_sample();
+    sample.values.insert("dead".to_owned(), f64::NAN);
+    let bytes = encode(&sample).unwrap();
+    let back: aquifer_schemas::SlowSample = Decoder::new().decode(&bytes).unwrap();
+    assert!(back.values["dead"].is_nan());
+    let json = serde_json::to_string(&back).unwrap();
+    assert!(json.contains(r#""dead":"NaN""#), "{json}");
+    let read: aquifer_schemas::SlowSample = serde_json::from_str(&json).unwrap();
+    assert!(read.values["dead"].is_nan());
 }
 
 #[test]
@@ -101,7 +116,7 @@ fn a_name_that_would_escape_a_path_is_refused() {
         .position(|window| window == name)
         .unwrap();
     let mut evil = good;
-    evil[at + 3] = b'/';
+    evil[at] = b'/';
     let error = Decoder::new().decode::<FileStored>(&evil).unwrap_err();
     assert!(error.to_string().contains("is not a file name"), "{error}");
 }

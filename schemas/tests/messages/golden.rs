@@ -124,6 +124,16 @@ fn every_version_of_alert_signal_is_read() {
 }
 
 #[test]
+fn every_version_of_events_taken_is_read() {
+    check("events_taken", &samples::events_taken());
+}
+
+#[test]
+fn every_version_of_slow_sample_is_read() {
+    check("slow_sample", &samples::slow_sample());
+}
+
+#[test]
 fn every_version_of_dead_letter_is_read() {
     check("dead_letter", &samples::dead_letter());
 }

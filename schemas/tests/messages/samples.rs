@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use aquifer_schemas::{
-    AlertSignal, ClosedBy, ClosedFile, DeadLetter, DeadLetterReason, Encoding, EvidenceLevel,
-    FileStored, RunClosed, RunOpened, RunStored, Severity, StoredFile, event_id,
+    AlertSignal, ClosedBy, ClosedFile, DeadLetter, DeadLetterReason, Encoding, EventsTaken,
+    EvidenceLevel, FileStored, RunClosed, RunOpened, RunStored, Severity, SlowSample, StoredFile,
+    TakenEvent, event_id,
 };
 use jiff::Timestamp;
 
@@ -139,6 +140,51 @@ pub(crate) fn dead_letter() -> DeadLetter {
         value: vec![0xC3, 0x01, 0x00, 0xFF],
         headers: BTreeMap::from([("traceparent".to_owned(), b"00-aa-bb-01".to_vec())]),
         failed_at: time(5_000_000_000),
+        producer: "m2c@host".to_owned(),
+    }
+}
+
+pub(crate) fn slow_sample() -> SlowSample {
+    let site = "LNGS".parse().unwrap();
+    let source = "odb:/Equipment/Gas/Variables/Measured".to_owned();
+    let values = [
+        ("Measured[14]", 910.25),
+        ("Measured[255]", f64::INFINITY),
+        ("Measured[283]", -0.5),
+    ];
+    SlowSample {
+        event_id: SlowSample::id(&site, &source, time(6_000_000)),
+        site,
+        source,
+        run: Some(42),
+        at: time(6_000_000),
+        values: values.map(|(name, value)| (name.to_owned(), value)).into(),
+        producer: "m2c@host".to_owned(),
+    }
+}
+
+pub(crate) fn events_taken() -> EventsTaken {
+    let event = |ordinal: u64| TakenEvent {
+        ordinal,
+        offset: ordinal * 10_616_868,
+        length: 10_616_868,
+        id: 1,
+        serial: ordinal % 2,
+    };
+    EventsTaken {
+        event_id: event_id("LNGS/42.v1/live/object", "taken", 0),
+        site: "LNGS".parse().unwrap(),
+        run: 42,
+        version: 1,
+        block: 3,
+        file: "run00042.mid".parse().unwrap(),
+        element: "cloud".to_owned(),
+        bucket: "raw".to_owned(),
+        key: "live/LNGS/00000042/v1/run00042.mid/3".to_owned(),
+        size: 21_233_736,
+        crc64nvme: "ae8b14860a799888".to_owned(),
+        events: vec![event(3), event(7)],
+        taken_at: time(0),
         producer: "m2c@host".to_owned(),
     }
 }

@@ -64,6 +64,21 @@ pub(crate) struct Scan {
     pub files: usize,
     /// Files that are neither run files nor ignored.
     pub unrecognised: Vec<String>,
+    /// Run files that are new and not closed.
+    pub open: Vec<Open>,
+}
+
+/// A run file that is not closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// The run.
+    pub run: RunNumber,
+    /// Version under which it belongs.
+    pub version: RunVersion,
+    /// Its name.
+    pub name: FileName,
+    /// Its size.
+    pub size: u64,
 }
 
 /// Watches one buffer from scan to scan.
@@ -176,6 +191,16 @@ impl Buffer {
                     found.closed_by = closed_by;
                 }
                 found.files.push(name);
+            } else if knowledge == Knowledge::New
+                && let Some(watched) = self.watched.get(&name)
+            {
+                let size = watched.identity.size;
+                scan.open.push(Open {
+                    run,
+                    version,
+                    name,
+                    size,
+                });
             }
         }
         if recheck {
@@ -232,7 +257,7 @@ impl Buffer {
 
 /// Looks a file's name up in the ledger.
 pub(crate) fn lookup(ledger: &Ledger, run: RunNumber, name: &FileName) -> (Knowledge, RunVersion) {
-    (ledger.knowledge(run, name), ledger.version(run))
+    (ledger.knowledge(run, name, name), ledger.version(run))
 }
 
 fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stream::StreamConfig;
+use crate::tap::{SlowBank, TapConfig};
+
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -41,6 +44,12 @@ pub struct M2cConfig {
     pub record_workers: usize,
     /// Part of the object keys before the site.
     pub key_prefix: String,
+    /// Uploading files while the DAQ writes them.
+    pub stream: StreamConfig,
+    /// Copying events of open runs to where they can be looked at.
+    pub tap: TapConfig,
+    /// Banks of slow-control values in run files.
+    pub slow: Vec<SlowBank>,
 }
 
 impl Default for M2cConfig {
@@ -61,6 +70,9 @@ impl Default for M2cConfig {
             store_workers: 4,
             record_workers: 4,
             key_prefix: "raw".to_owned(),
+            stream: StreamConfig::default(),
+            tap: TapConfig::default(),
+            slow: Vec::new(),
         }
     }
 }

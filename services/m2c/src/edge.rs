@@ -16,6 +16,7 @@ use crate::events;
 use crate::journal::{Journal, Record};
 use crate::keys::Keys;
 use crate::signals::Signals;
+use crate::stream::Streams;
 
 /// Pause before something that could not be remembered is tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -39,6 +40,8 @@ pub(crate) struct Edge {
     pub keys: Keys,
     /// Words for people.
     pub signals: Signals,
+    /// Files that are uploaded while they grow.
+    pub streams: Arc<Streams>,
     /// How storage and catalogue are retried.
     pub retry: RetryPolicy,
     /// Cancelled when the process drains.

@@ -1,12 +1,13 @@
 //! What is worth saying while runs are ingested: each function is one noteworthy
 //! thing and emits its log line and its metric together.
 
-use aquifer_schemas::{FileName, FileState, RunId, RunNumber};
+use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber};
 use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
 
 use crate::journal::{JournalError, Recovery};
 use crate::metrics as names;
+use crate::stream::{SentPart, StreamError};
 
 pub(crate) fn journal_opened(runs: usize, recovery: &Recovery) {
     tracing::info!(runs, "journal opened");
@@ -76,6 +77,62 @@ pub(crate) fn file_stored(run: &RunId, name: &FileName, object: &StoredObject) {
     counter!(names::BYTES_STORED).increment(digests.size);
 }
 
+pub(crate) fn stream_begun(run: &RunId, name: &FileName, while_open: bool) {
+    tracing::info!(%run, file = %name, while_open, "upload in parts begun");
+    counter!(names::STREAMS_BEGUN).increment(1);
+}
+
+pub(crate) fn stream_resumed(run: &RunId, name: &FileName, parts: usize, bytes: u64) {
+    tracing::info!(%run, file = %name, parts, bytes, "upload in parts goes on");
+    counter!(names::STREAMS_RESUMED).increment(1);
+}
+
+pub(crate) fn part_sent(run: &RunId, name: &FileName, part: &SentPart) {
+    let (number, bytes, sent) = (part.receipt.number, part.input.size, part.output.size);
+    tracing::debug!(%run, file = %name, number, bytes, sent, "part sent");
+    counter!(names::STREAMED_BYTES).increment(bytes);
+    counter!(names::STREAMED_OBJECT_BYTES).increment(sent);
+}
+
+pub(crate) fn stream_aborted(run: &RunId, name: &FileName, reason: &str, bytes: u64) {
+    tracing::warn!(%run, file = %name, reason, bytes, "upload in parts dropped, the file begins anew");
+    counter!(names::STREAMS_ABORTED).increment(1);
+}
+
+pub(crate) fn following_failed(run: &RunId, name: &FileName, error: &StreamError) {
+    tracing::warn!(%run, file = %name, %error, "open file not followed; it is stored once it is closed");
+    counter!(names::FOLLOWING_FAILURES).increment(1);
+}
+
+pub(crate) fn tapped(events: usize) {
+    tracing::debug!(events, "live events published");
+    counter!(names::EVENTS_TAPPED).increment(events as u64);
+}
+
+pub(crate) fn tap_dropped(events: usize) {
+    tracing::debug!(events, "live events dropped");
+    counter!(names::EVENTS_NOT_TAPPED, "why" => "budget").increment(events as u64);
+}
+
+pub(crate) fn tap_failed(events: usize, error: &anyhow::Error) {
+    tracing::warn!(
+        events,
+        error = format!("{error:#}"),
+        "live events not published; the run is stored all the same"
+    );
+    counter!(names::EVENTS_NOT_TAPPED, "why" => "failure").increment(events as u64);
+}
+
+pub(crate) fn tap_reading_failed(run: &RunId, name: &FileName, error: &anyhow::Error) {
+    tracing::warn!(%run, file = %name, error = format!("{error:#}"), "events not read, they are tried again; the file is stored all the same");
+    counter!(names::TAP_FAILURES).increment(1);
+}
+
+pub(crate) fn sampled() {
+    tracing::debug!("slow-control values published");
+    counter!(names::SLOW_SAMPLES).increment(1);
+}
+
 pub(crate) fn file_waits(run: &RunId, name: &FileName, why: &str) {
     tracing::warn!(%run, file = %name, why, "file not stored yet");
     counter!(names::FILES_DELAYED).increment(1);
@@ -108,6 +165,11 @@ pub(crate) fn run_recorded(run: &RunId, state: &'static str) {
 
 pub(crate) fn recording_needs_help(run: &RunId, error: &dyn std::fmt::Display) {
     tracing::error!(%run, %error, "run cannot be recorded; it will be tried again");
+    counter!(names::RECORDING_FAILURES).increment(1);
+}
+
+pub(crate) fn signal_not_told(signal: &AlertSignal, error: &dyn std::fmt::Display) {
+    tracing::error!(signal = %signal.name, subject = %signal.subject, %error, "a signal cannot be recorded; it will be tried again");
     counter!(names::RECORDING_FAILURES).increment(1);
 }
 

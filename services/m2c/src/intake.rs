@@ -32,7 +32,7 @@ pub(crate) struct Intake {
 
 /// What a message amounts to.
 enum Meaning {
-    Record(Record),
+    Record(Box<Record>),
     Ignore(RunNumber, &'static str),
 }
 
@@ -83,7 +83,7 @@ impl Intake {
     async fn take(&self, delivery: Delivery) -> anyhow::Result<()> {
         match self.understand(&delivery).await {
             Ok(Meaning::Record(record)) => {
-                self.edge.journal.append(record.clone()).await?;
+                self.edge.journal.append((*record).clone()).await?;
                 crash_point(steps::MESSAGE_JOURNALED);
                 self.report(&record);
             }
@@ -128,7 +128,7 @@ impl Intake {
         if self.edge.journal.ledger().is_closed(message.run) {
             return Meaning::Ignore(message.run, "already closed");
         }
-        Meaning::Record(Record::Opened {
+        Meaning::Record(Box::new(Record::Opened {
             run: message.run,
             opening: Opening {
                 started_at: message.started_at,
@@ -136,7 +136,7 @@ impl Intake {
                 attributes: message.attributes,
                 trace: delivery.traceparent.clone(),
             },
-        })
+        }))
     }
 
     fn closed(&self, message: RunClosed, delivery: &Delivery) -> Result<Meaning, Unusable> {
@@ -156,7 +156,7 @@ impl Intake {
             .map(|file| self.expected(message.run, file))
             .collect::<Result<Vec<_>, _>>()?;
         let version = self.version_of(message.run, &files);
-        Ok(Meaning::Record(Record::Closed {
+        Ok(Meaning::Record(Box::new(Record::Closed {
             run: message.run,
             version,
             closure: Closure {
@@ -169,8 +169,9 @@ impl Intake {
                 files,
                 trace: Some(trace_of(delivery).to_string()),
                 learnt_at: Timestamp::now(),
+                instead: None,
             },
-        }))
+        })))
     }
 
     /// The version that the announced files belong to: the next one where the buffer
@@ -179,7 +180,7 @@ impl Intake {
         let ledger = self.edge.journal.ledger();
         let rewritten = files.iter().any(|file| {
             let path = self.edge.rules.path(&file.name);
-            match ledger.knowledge(run, &file.name) {
+            match ledger.knowledge(run, &file.name, &file.name) {
                 Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                     .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
                 _ => false,
@@ -215,6 +216,7 @@ impl Intake {
             name: file.name.clone(),
             size: file.size,
             crc32c,
+            disk: None,
         })
     }
 }

@@ -27,6 +27,8 @@ mod side_file;
 mod signals;
 pub mod steps;
 mod store;
+mod stream;
+mod tap;
 mod template;
 
 use std::sync::Arc;
@@ -46,15 +48,18 @@ use crate::close_rule::CloseRule;
 use crate::dispatch::dispatch;
 use crate::edge::Edge;
 use crate::intake::Intake;
-use crate::journal::Journal;
+use crate::journal::{Journal, Ledger};
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::store::Store;
+use crate::stream::Streams;
 
 pub use buffer::BufferRules as Rules;
 pub use config::M2cConfig;
 pub use keys::Keys;
-pub use manifest::{Manifest, ManifestFile};
+pub use manifest::{Manifest, ManifestFile, StoredAs};
+pub use stream::{StreamConfig, StreamEncoding};
+pub use tap::{SlowBank, TapConfig};
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -89,6 +94,22 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         scan::scan_forever(edge.clone(), interval),
     );
     context.tasks.spawn(
+        "follow",
+        TaskKind::Critical,
+        stream::follow_forever(edge.clone()),
+    );
+    // Whatever becomes of it, runs are stored.
+    context.tasks.spawn(
+        "tap",
+        TaskKind::Background,
+        tap::tap_forever(
+            edge.clone(),
+            m2c.tap.clone(),
+            m2c.slow.clone(),
+            Producer::connect(&settings.kafka)?,
+        ),
+    );
+    context.tasks.spawn(
         "store",
         TaskKind::Critical,
         store_forever(edge.clone(), settings.m2c.clone(), storage),
@@ -111,12 +132,14 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
     let m2c = &settings.m2c;
     let site: Site = m2c.site.parse().context("m2c.site")?;
     let rules = m2c.rules().context("m2c")?;
+    m2c.tap.check().map_err(anyhow::Error::msg)?;
     anyhow::ensure!(
         !m2c.journal.starts_with(&m2c.buffer),
         "m2c.journal `{}` lies inside the buffer; hint: the journal must outlive the buffer's files",
         m2c.journal.display()
     );
-    let (journal, recovery) = Journal::open(&m2c.journal)?;
+    let ledger = Ledger::new(!m2c.slow.is_empty());
+    let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
     events::journal_opened(journal.ledger().runs(), &recovery);
     let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);
     Ok(Edge {
@@ -129,6 +152,7 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
         signals: Signals {
             producer: format!("m2c@{}", m2c.element_name()),
         },
+        streams: Streams::new(m2c.stream.clone()).map_err(anyhow::Error::msg)?,
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,
@@ -185,7 +209,7 @@ async fn record_forever(
     }
     health.ready();
     let recorder = Recorder::new(edge.clone());
-    dispatch(
+    let record = dispatch(
         &edge.journal,
         config.record_workers,
         &edge.shutdown,
@@ -194,8 +218,8 @@ async fn record_forever(
             let recorder = &recorder;
             async move { (run, recorder.run(run).await) }
         },
-    )
-    .await;
+    );
+    tokio::join!(record, recorder.tell_forever());
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Adler32, Crc32c, Crc64Nvme};
-use aquifer_schemas::{ClosedBy, FileName, RunId};
+use aquifer_schemas::{ClosedBy, Encoding, FileName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,20 @@ pub struct ManifestFile {
     pub adler32: Adler32,
     /// CRC-32C of its bytes.
     pub crc32c: Crc32c,
+    /// What the object is, where it is not the file's bytes as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_as: Option<StoredAs>,
+}
+
+/// An object that is an encoding of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StoredAs {
+    /// How its bytes are made from the file's.
+    pub encoding: Encoding,
+    /// Its size in bytes.
+    pub size: u64,
+    /// CRC-64/NVME of its bytes.
+    pub crc64nvme: Crc64Nvme,
 }
 
 impl Manifest {
@@ -70,6 +84,11 @@ impl Manifest {
             crc64nvme: facts.digests.crc64nvme,
             adler32: facts.digests.adler32,
             crc32c: facts.digests.crc32c,
+            stored_as: facts.encoded.map(|encoded| StoredAs {
+                encoding: encoded.encoding,
+                size: encoded.digests.size,
+                crc64nvme: encoded.digests.crc64nvme,
+            }),
         });
         Some(Self {
             format: FORMAT,

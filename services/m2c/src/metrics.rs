@@ -22,6 +22,26 @@ pub(crate) const MESSAGES_BURIED: &str = "aquifer_m2c_messages_buried_total";
 pub(crate) const FILES_STORED: &str = "aquifer_m2c_files_stored_total";
 /// Bytes stored.
 pub(crate) const BYTES_STORED: &str = "aquifer_m2c_stored_bytes_total";
+/// Files whose upload was begun.
+pub(crate) const STREAMS_BEGUN: &str = "aquifer_m2c_streams_begun_total";
+/// Uploads that went on after a pause.
+pub(crate) const STREAMS_RESUMED: &str = "aquifer_m2c_streams_resumed_total";
+/// Uploads that were dropped.
+pub(crate) const STREAMS_ABORTED: &str = "aquifer_m2c_streams_aborted_total";
+/// Bytes of files that were sent in parts.
+pub(crate) const STREAMED_BYTES: &str = "aquifer_m2c_streamed_bytes_total";
+/// Bytes of the parts.
+pub(crate) const STREAMED_OBJECT_BYTES: &str = "aquifer_m2c_streamed_object_bytes_total";
+/// Times that an open file could not be followed.
+pub(crate) const FOLLOWING_FAILURES: &str = "aquifer_m2c_following_failures_total";
+/// Events copied to live objects.
+pub(crate) const EVENTS_TAPPED: &str = "aquifer_m2c_tap_events_total";
+/// Events that were to be copied and were not.
+pub(crate) const EVENTS_NOT_TAPPED: &str = "aquifer_m2c_tap_dropped_events_total";
+/// Slow-control readouts published.
+pub(crate) const SLOW_SAMPLES: &str = "aquifer_m2c_slow_samples_total";
+/// Times that a file's events could not be read.
+pub(crate) const TAP_FAILURES: &str = "aquifer_m2c_tap_failures_total";
 /// Times that a file had to wait.
 pub(crate) const FILES_DELAYED: &str = "aquifer_m2c_files_delayed_total";
 /// Times that a file needed a person.
@@ -54,6 +74,37 @@ pub(crate) fn describe() {
     describe_counter!(MESSAGES_BURIED, "messages sent to the dead letters");
     describe_counter!(FILES_STORED, "files stored, written now or found equal");
     describe_counter!(BYTES_STORED, "bytes stored");
+    describe_counter!(
+        STREAMS_BEGUN,
+        "uploads in parts that were begun, of open or closed files"
+    );
+    describe_counter!(
+        STREAMS_RESUMED,
+        "uploads in parts that went on after a pause"
+    );
+    describe_counter!(
+        STREAMS_ABORTED,
+        "uploads in parts that were dropped; their files begin anew"
+    );
+    describe_counter!(STREAMED_BYTES, "bytes of files that were sent in parts");
+    describe_counter!(
+        STREAMED_OBJECT_BYTES,
+        "bytes of the parts, after compression"
+    );
+    describe_counter!(
+        FOLLOWING_FAILURES,
+        "times that an open file could not be followed; it is stored once closed"
+    );
+    describe_counter!(EVENTS_TAPPED, "events of open runs copied to live objects");
+    describe_counter!(
+        EVENTS_NOT_TAPPED,
+        "events that were to be copied and were not, by reason"
+    );
+    describe_counter!(SLOW_SAMPLES, "slow-control readouts published");
+    describe_counter!(
+        TAP_FAILURES,
+        "times that the events of a file could not be read"
+    );
     describe_counter!(FILES_DELAYED, "times that a file could not be stored yet");
     describe_counter!(
         FILES_FAILED,

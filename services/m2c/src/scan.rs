@@ -12,6 +12,7 @@ use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Closure, ExpectedFile, JournalError, Record};
 use crate::steps;
+use crate::stream::OpenFile;
 
 /// A pause is at least so many times as long as the scan before it: a buffer of very
 /// many files takes a bounded part of one core.
@@ -35,6 +36,12 @@ pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Resu
             Ok(scan) => {
                 events::scanned(scan.files, took.as_secs_f64());
                 report_unrecognised(&scan, &mut reported);
+                let open = scan.open.into_iter().map(|file| OpenFile {
+                    run: edge.run_id(file.run, file.version),
+                    name: file.name,
+                    size: file.size,
+                });
+                edge.streams.saw_open(open.collect());
                 close_all(&edge, scan.found).await;
             }
             Err(error) => events::scan_failed(&error),
@@ -80,17 +87,10 @@ async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {
         run_type: None,
         events: None,
         attributes: std::collections::BTreeMap::new(),
-        files: found
-            .files
-            .into_iter()
-            .map(|name| ExpectedFile {
-                name,
-                size: None,
-                crc32c: None,
-            })
-            .collect(),
+        files: found.files.into_iter().map(ExpectedFile::named).collect(),
         trace: Some(TraceParent::new_root().to_string()),
         learnt_at: Timestamp::now(),
+        instead: None,
     };
     edge.journal
         .append(Record::Closed {

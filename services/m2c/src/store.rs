@@ -19,10 +19,11 @@ use tracing::{Instrument, info_span};
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Active, ExpectedFile, JournalError, Record, StoredFacts};
+use crate::journal::{Active, Encoded, ExpectedFile, JournalError, Record, StoredFacts};
 use crate::manifest::Manifest;
 use crate::side_file::LoggerChecksum;
 use crate::steps;
+use crate::stream::{self, StreamError};
 
 /// Pause before a file that cannot be stored now is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -120,12 +121,17 @@ impl Store {
                 return Err(Halt::Later(LOOK_AGAIN));
             }
         };
+        // Whoever follows the file lets go of it first.
+        let _hold = self.edge.streams.take(run.number, &file.name).await;
+        if self.is_streamed(run, &file.name).await {
+            return self.finish_stream(run, active, file, logger).await;
+        }
         let stored = self
             .store_file(run, active, file, logger)
             .instrument(info_span!("store file", file = %file.name))
             .await;
         match stored {
-            Ok(object) => self.file_stored(run, &file.name, &object).await,
+            Ok(object) => self.file_stored(run, &file.name, &object, None).await,
             Err(RetryError::Cancelled) => Err(Halt::Draining),
             Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
                 self.file_not_stored(run, active, file, error).await
@@ -168,6 +174,101 @@ impl Store {
         .await
     }
 
+    /// Whether the file goes through an upload in parts: it has one that was begun while
+    /// it grew, or is to be compressed.
+    async fn is_streamed(&self, run: &RunId, name: &FileName) -> bool {
+        let begun = {
+            let ledger = self.edge.journal.ledger();
+            let active = ledger.active(run.number);
+            active.is_some_and(|active| active.streams.contains_key(name))
+        };
+        if begun || !self.edge.streams.encoder.compresses() {
+            return begun;
+        }
+        let metadata = tokio::fs::symlink_metadata(self.edge.rules.path(name)).await;
+        let file = metadata.ok().filter(std::fs::Metadata::is_file);
+        file.is_some_and(|file| self.edge.streams.encodes(name, file.len()))
+    }
+
+    async fn finish_stream(
+        &self,
+        run: &RunId,
+        active: &Active,
+        file: &ExpectedFile,
+        logger: Option<LoggerChecksum>,
+    ) -> Result<(), Halt> {
+        let meta = match object_meta(active) {
+            Ok(meta) => meta,
+            Err(error) => return self.file_not_stored(run, active, file, error).await,
+        };
+        let vouched = logger.is_some() || file.crc32c.is_some();
+        let expected = file.clone();
+        let verify = Box::new(move |digests: &Digests| verify(digests, &expected, logger));
+        let finished = stream::finish(&self.edge, run, &file.name, &meta, verify, vouched)
+            .instrument(info_span!("store file", file = %file.name, streamed = true))
+            .await;
+        match finished {
+            Ok(finished) => {
+                let (object, encoded) = (&finished.object, finished.encoded);
+                self.file_stored(run, &file.name, object, encoded).await
+            }
+            Err(StreamError::Draining) => Err(Halt::Draining),
+            Err(StreamError::Journal(error)) => Err(error.into()),
+            Err(StreamError::Storage(error))
+                if !matches!(error, StorageError::Interrupted { .. }) =>
+            {
+                self.file_not_stored(run, active, file, error).await
+            }
+            Err(StreamError::Tail(error)) if !error.is_another_file() => {
+                self.file_not_stored(run, active, file, error.into()).await
+            }
+            Err(error) => {
+                events::file_waits(run, &file.name, &error.to_string());
+                Err(Halt::Later(LOOK_AGAIN))
+            }
+        }
+    }
+
+    /// Drops the upload of a file that is not to be completed.
+    async fn abandon(&self, run: &RunId, name: &FileName, reason: &str) -> Result<(), Halt> {
+        match stream::abandon(&self.edge, run, name, reason).await {
+            Ok(()) => Ok(()),
+            Err(StreamError::Draining) => Err(Halt::Draining),
+            Err(error) => {
+                events::file_waits(run, name, &error.to_string());
+                Err(Halt::Later(LOOK_AGAIN))
+            }
+        }
+    }
+
+    /// What is said of a file that is quarantined. Of one that is gone, what was sent may
+    /// be all that is left: it stays.
+    async fn abandon_for_good(
+        &self,
+        run: &RunId,
+        name: &FileName,
+        state: FileState,
+        reason: String,
+    ) -> Result<String, Halt> {
+        if state != FileState::Vanished {
+            self.abandon(run, name, &reason).await?;
+            return Ok(reason);
+        }
+        let ledger = self.edge.journal.ledger();
+        let stream = ledger
+            .active(run.number)
+            .and_then(|active| active.streams.get(name));
+        Ok(stream.map_or(reason.clone(), |stream| {
+            let upload = &stream.start.upload;
+            format!(
+                "{reason}; its first {} bytes lie in the unfinished upload `{}` of `{}`",
+                stream.input().size,
+                upload.upload_id,
+                upload.key
+            )
+        }))
+    }
+
     /// What the logger wrote beside the file, if it did.
     async fn logger_checksum(&self, name: &FileName) -> Result<Option<LoggerChecksum>, String> {
         let Some(path) = self.edge.rules.side_file(name) else {
@@ -187,11 +288,14 @@ impl Store {
         run: &RunId,
         name: &FileName,
         object: &StoredObject,
+        encoded: Option<Encoded>,
     ) -> Result<(), Halt> {
         crash_point(steps::FILE_VISIBLE);
         let facts = StoredFacts {
             identity: object.sealed.identity(),
+            disk: None,
             digests: object.sealed.digests(),
+            encoded,
             element: self.edge.storage.name().to_owned(),
             bucket: self.edge.storage.location().to_owned(),
             key: object.key.to_string(),
@@ -265,6 +369,7 @@ impl Store {
         state: FileState,
         reason: String,
     ) -> Result<(), Halt> {
+        let reason = self.abandon_for_good(run, name, state, reason).await?;
         events::file_quarantined(run, name, state, &reason);
         self.edge
             .journal
@@ -273,6 +378,7 @@ impl Store {
                 name: name.clone(),
                 state,
                 reason,
+                identity: None,
             })
             .await?;
         self.forget_refusals(run.number, name);

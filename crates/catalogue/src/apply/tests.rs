@@ -113,6 +113,7 @@ fn tell(draft: &mut Draft, told: &Told) -> (bool, Vec<&'static str>) {
                 started_at: at(0),
                 run_type: None,
                 attributes: BTreeMap::new(),
+                streaming: vec![name(0), name(1)],
                 trace: None,
                 who: "test".to_owned(),
             };
@@ -255,6 +256,28 @@ fn digests_that_are_no_digests_are_refused() {
         let error = store(&mut Draft::new(id()), &stored).unwrap_err();
         assert!(matches!(error, CatalogueError::Value { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_file_that_is_uploaded_while_it_grows_is_seen_to_do_so() {
+    let mut draft = Draft::new(id());
+    tell(&mut draft, &Told::Opened);
+    assert_eq!(draft.run.state, RunState::Open);
+    assert_eq!(draft.files[0].row.state, FileState::Streaming);
+    let mut draft = reload(&draft);
+    tell(&mut draft, &Told::Stored(ClosedBy::Daq, vec![0, 1]));
+    let steps = draft
+        .steps
+        .iter()
+        .filter(|step| step.about == About::File(0));
+    let steps: Vec<_> = steps.map(|step| step.to).collect();
+    assert_eq!(steps, ["stable", "sealed", "stored"]);
+    assert_eq!(draft.run.state, RunState::Stored);
+    // The word of its begin may come last.
+    let mut late = Draft::new(id());
+    tell(&mut late, &Told::Stored(ClosedBy::Daq, vec![3]));
+    tell(&mut late, &Told::Opened);
+    assert_eq!((late.files.len(), late.run.state), (1, RunState::Stored));
 }
 
 #[test]

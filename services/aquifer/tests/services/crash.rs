@@ -2,6 +2,8 @@
 //! the servers, under load: every run is stored once, announced, equal in checksum,
 //! nothing stands twice, and the audit prints 0.
 //!
+//! Some runs are uploaded and compressed while they are open.
+//!
 //! `AQUIFER_CRASH_ROUNDS` sets the number of rounds (by default each blow once and a few
 //! more), and `AQUIFER_CRASH_REPORT` names a file for the report of a long campaign.
 
@@ -15,12 +17,25 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::deployment::{Deployment, Service, pause, take};
+use crate::slow_run::SlowRun;
 
 /// Runs taken in each round.
 const RUNS: usize = 4;
 
 /// Rounds after each blow was tried once, where nothing else is said.
 const MORE_ROUNDS: usize = 4;
+
+/// Larger runs are streamed and compressed; below that they are stored in one pass, the
+/// largest of them in several parts.
+const STREAM: &str = r#"
+    [m2c.stream]
+    encoding = "zstd"
+    level = 1
+    part-input-mib = 1
+    min-size-mib = 8
+    min-age-secs = 0
+    poll-ms = 50
+"#;
 
 /// What is done to the deployment in one round.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +55,24 @@ enum Blow {
     BesideDead(Server, u64),
 }
 
+impl Blow {
+    /// Whether a run that is uploaded while it is open belongs to it: for the steps of
+    /// such uploads, and for kills at random times that are late.
+    fn concerns_streams(self) -> bool {
+        match self {
+            Self::M2cAt(step) => aquifer_m2c::steps::STREAMING.contains(&step),
+            Self::M2cAfter(ms) | Self::ServerAfter(Server::SeaweedFs, ms) => ms % 3 == 0,
+            _ => false,
+        }
+    }
+}
+
 /// The rounds of a campaign: every blow once, then whatever the seed says.
 fn blows(rounds: Option<usize>, random: &mut ChaCha8Rng) -> Vec<Blow> {
-    let m2c = aquifer_m2c::steps::ALL.iter().map(|step| Blow::M2cAt(step));
+    let m2c = aquifer_m2c::steps::ALL
+        .iter()
+        .chain(aquifer_m2c::steps::STREAMING);
+    let m2c = m2c.map(|step| Blow::M2cAt(step));
     let relay = aquifer_relay::STEPS.iter().map(|step| Blow::RelayAt(step));
     let servers = Server::ALL.map(|server| Blow::ServerAfter(server, 100));
     let beside = Server::ALL.map(|server| Blow::BesideDead(server, 1500));
@@ -80,6 +110,8 @@ struct Campaign {
 impl Campaign {
     fn start() -> Self {
         let deployment = Deployment::start();
+        deployment.configure(STREAM);
+        deployment.quiet_after(60);
         let producer = Producer::connect(&deployment.kafka()).unwrap();
         let daq = deployment.daq(|config| config.frames_per_run = 2);
         Self {
@@ -112,7 +144,7 @@ impl Campaign {
         }
     }
 
-    fn round(&mut self, blow: Blow) {
+    fn round(&mut self, blow: Blow, checked: bool) {
         let crash = |name, step| Some((name, step));
         let (m2c_at, relay_at) = match blow {
             Blow::M2cAt(step) => (crash("m2c", step), None),
@@ -127,6 +159,9 @@ impl Campaign {
             self.kill_in_full_work(server);
         }
         self.take_runs(!matches!(blow, Blow::BesideDead(Server::Kafka, _)));
+        if blow.concerns_streams() {
+            self.take_slow_run(&mut m2c);
+        }
         match blow {
             Blow::M2cAt(step) => m2c = self.after_suicide(m2c, step),
             Blow::RelayAt(step) => relay = self.after_suicide(relay, step),
@@ -143,6 +178,13 @@ impl Campaign {
             }
         }
         self.deployment.wait_stored(self.taken);
+        if checked {
+            // What was published must be deleted, too, before nobody is left to do so.
+            self.deployment
+                .wait_until("nothing waits in the outbox", || {
+                    self.deployment.audit(&["--strict"])["announcements_overdue"] == 0
+                });
+        }
         m2c.kill();
         relay.kill();
     }
@@ -166,6 +208,18 @@ impl Campaign {
             .runtime
             .block_on(stack.restart(server, Halt::Kill))
             .unwrap();
+    }
+
+    /// Takes a run that is uploaded while it is open, if the ingester lives so long.
+    fn take_slow_run(&mut self, m2c: &mut Service) {
+        let run = SlowRun::begin(&self.deployment);
+        let number = self.daq.detector().next_number();
+        self.deployment.wait_until("the open run is uploaded", || {
+            m2c.is_killed() || self.deployment.streamed_parts(number) > 0
+        });
+        run.end();
+        self.taken += 1;
+        self.daq = self.deployment.daq(|config| config.frames_per_run = 2);
     }
 
     /// The process must die at its step; without that the round proves nothing.
@@ -204,8 +258,9 @@ fn nothing_is_lost_or_done_twice_whoever_is_killed() {
     let mut campaign = Campaign::start();
     for (round, blow) in blows.into_iter().enumerate() {
         let began = Instant::now();
-        campaign.round(blow);
-        if round % 10 == 9 || round + 1 == rounds {
+        let checked = round % 10 == 9 || round + 1 == rounds;
+        campaign.round(blow, checked);
+        if checked {
             campaign.deployment.check_conserved(campaign.taken);
         }
         campaign.note(round + 1, blow, began.elapsed());

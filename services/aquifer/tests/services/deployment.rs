@@ -119,6 +119,19 @@ impl Deployment {
         fs::write(&self.config, text).unwrap();
     }
 
+    /// Adds sections to the configuration.
+    pub(crate) fn configure(&self, sections: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, text + sections).unwrap();
+    }
+
+    /// Closes files by inference only after so many seconds: a DAQ that waits is not dead.
+    pub(crate) fn quiet_after(&self, secs: u32) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let text = text.replace("quiet-secs = 3\n", &format!("quiet-secs = {secs}\n"));
+        fs::write(&self.config, text).unwrap();
+    }
+
     /// Where the simulated DAQ writes.
     pub(crate) fn buffer(&self) -> PathBuf {
         self.folder.path().join("buffer")

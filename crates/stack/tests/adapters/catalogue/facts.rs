@@ -49,6 +49,7 @@ pub(crate) fn opened(id: &RunId) -> OpenedRun {
         started_at: at("2026-11-22T05:00:00.123456789Z"),
         run_type: Some("physics".to_owned()),
         attributes: BTreeMap::from([("shifter".to_owned(), Attribute::text("Ada"))]),
+        streaming: Vec::new(),
         trace: None,
         who: WHO.to_owned(),
     }
