@@ -14,6 +14,7 @@ mod buffer;
 mod close_rule;
 mod config;
 mod dispatch;
+mod drain;
 mod edge;
 mod events;
 mod intake;

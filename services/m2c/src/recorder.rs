@@ -41,8 +41,8 @@ impl Recorder {
         Self { edge }
     }
 
-    /// The runs to record now, oldest number first.
-    pub(crate) fn due(ledger: &Ledger) -> impl Iterator<Item = RunNumber> + '_ {
+    /// The runs to record now, by number.
+    pub(crate) fn due(ledger: &Ledger) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         let now = Timestamp::now();
         let quick = move |run: &RunNumber| {
             let active = ledger.active(*run);

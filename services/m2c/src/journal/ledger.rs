@@ -221,13 +221,13 @@ impl Ledger {
         }
     }
 
-    /// Runs with files to store, oldest number first.
-    pub(crate) fn to_store(&self) -> impl Iterator<Item = RunNumber> + '_ {
+    /// Runs with files to store, by number.
+    pub(crate) fn to_store(&self) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         self.to_store.iter().copied()
     }
 
-    /// Runs of which the catalogue does not know everything, oldest number first.
-    pub(crate) fn to_record(&self) -> impl Iterator<Item = RunNumber> + '_ {
+    /// Runs of which the catalogue does not know everything, by number.
+    pub(crate) fn to_record(&self) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         self.to_record.iter().copied()
     }
 
