@@ -17,6 +17,7 @@ use futures::stream::{BoxStream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StorageError;
+use crate::growing::{GrowingUploads, StoredBytes};
 use crate::key::{ObjectKey, ObjectMeta};
 use crate::source::SourceFile;
 
@@ -125,6 +126,22 @@ pub struct StoredObject {
     pub evidence_method: String,
 }
 
+impl StoredObject {
+    /// The file `sealed` as it stands under `key`.
+    pub(crate) fn new(key: &ObjectKey, sealed: SealedFile, stored: StoredBytes) -> Self {
+        Self {
+            key: key.clone(),
+            sealed,
+            outcome: stored.outcome,
+            etag: stored.etag,
+            stored_size: stored.stored_size,
+            stored_crc64nvme: stored.stored_crc64nvme,
+            evidence: stored.evidence,
+            evidence_method: stored.evidence_method,
+        }
+    }
+}
+
 /// The caller's last word before a file becomes visible; an error is the reason why
 /// not. It is called on a runtime thread and must be quick.
 pub type Verify = Box<dyn FnOnce(&Digests) -> Result<(), String> + Send>;
@@ -179,7 +196,7 @@ pub type Pages<'a, T> = BoxStream<'a, Result<Vec<T>, StorageError>>;
 
 /// A place for replicas.
 #[async_trait]
-pub trait StorageElement: Send + Sync {
+pub trait StorageElement: GrowingUploads {
     /// The element's name in configuration and catalogue.
     fn name(&self) -> &str;
 

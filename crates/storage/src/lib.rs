@@ -8,6 +8,7 @@
 
 mod element;
 mod error;
+mod growing;
 mod key;
 mod pool;
 mod posix;
@@ -19,6 +20,7 @@ pub use element::{
     StoreOptions, StoredObject, UnfinishedUpload, Verify,
 };
 pub use error::{Found, StorageError};
+pub use growing::{GrowingUpload, GrowingUploads, PartReceipt, StoredBytes};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
 pub use s3::{S3Config, S3Element};

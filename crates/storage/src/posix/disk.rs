@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::element::UnfinishedUpload;
 use crate::key::ObjectKey;
 
-const PARTS: &str = ".aquifer-parts";
+pub(super) const PARTS: &str = ".aquifer-parts";
 const META: &str = ".aquifer-meta";
 
 /// The root folder.
@@ -44,11 +44,17 @@ pub(super) struct Stored {
     file: File,
 }
 
-impl Stored {
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+impl Write for Stored {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Stored {
     fn bytes(&self) -> PathBuf {
         self.folder.join("bytes")
     }
@@ -232,7 +238,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Makes a folder and those above it, each flushed into the one that holds it.
-fn make_folders(folder: &Path) -> io::Result<()> {
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Ok(()) => folder.parent().map_or(Ok(()), flush_folder),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -244,7 +250,7 @@ fn make_folders(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn flush_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn flush_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -256,7 +262,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn is_missing(error: &io::Error) -> bool {
+pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory

@@ -7,16 +7,17 @@
 //! file system, written to by this element only.
 
 mod disk;
+mod growing;
+mod parts;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::io::{self, SeekFrom};
+use std::io::{self, SeekFrom, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aquifer_digest::{Digests, PIECE, SealedFile};
-use aquifer_schemas::EvidenceLevel;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use self::disk::{Disk, Sidecar, Stored};
+use self::growing::evidence;
 use self::walk::Walk;
 use crate::element::{
     ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
@@ -133,12 +135,12 @@ impl PosixElement {
         key: &ObjectKey,
         part: Stored,
         digests: &Digests,
-        meta: &ObjectMeta,
+        metadata: BTreeMap<String, String>,
     ) -> Result<PutOutcome, StorageError> {
         let sidecar = Sidecar {
             key: key.clone(),
             digests: *digests,
-            metadata: meta.entries().clone(),
+            metadata,
         };
         let created = self.on_disk("publish", key.as_str(), move |disk| {
             disk.publish(&part, &sidecar)
@@ -168,7 +170,7 @@ impl PosixElement {
             whole = whole.then(&digests);
             (part, buffer) = self
                 .on_disk("write", key.as_str(), move |_| {
-                    part.append(buffer.as_ref())?;
+                    part.write_all(buffer.as_ref())?;
                     Ok((part, buffer))
                 })
                 .await?;
@@ -185,10 +187,7 @@ impl PosixElement {
         outcome: PutOutcome,
         info: Option<&ObjectInfo>,
     ) -> StoredObject {
-        let (evidence, method) = match outcome {
-            PutOutcome::Created => (EvidenceLevel::E1, "written and flushed to disk"),
-            PutOutcome::Adopted => (EvidenceLevel::E4, "found and read back"),
-        };
+        let (evidence, method) = evidence(outcome);
         StoredObject {
             key: key.clone(),
             sealed,
@@ -284,11 +283,12 @@ impl StorageElement for PosixElement {
         let named = key.clone();
         let part = self.on_disk("write", key.as_str(), move |disk| {
             let mut part = disk.begin(&named)?;
-            part.append(&body)?;
+            part.write_all(&body)?;
             Ok(part)
         });
         let part = part.await?;
-        self.publish(key, part, &digests, meta).await
+        self.publish(key, part, &digests, meta.entries().clone())
+            .await
     }
 
     async fn store_file(
@@ -312,7 +312,9 @@ impl StorageElement for PosixElement {
         step("storage.sealed");
         StoreOptions::verified(verify, key, &digests)?;
         step("storage.before-complete");
-        let outcome = self.publish(key, part, &digests, meta).await?;
+        let outcome = self
+            .publish(key, part, &digests, meta.entries().clone())
+            .await?;
         step("storage.completed");
         let info = self.head(key).await?;
         Ok(Self::stored(key, sealed, outcome, info.as_ref()))

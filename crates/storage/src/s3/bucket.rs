@@ -16,6 +16,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_parts::ListPartsOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use super::config::S3Config;
 use super::failure::{Failure, Why};
 use crate::error::StorageError;
+use crate::growing::PartReceipt;
 
 /// Servers may copy all parts of an object together before they answer.
 const TIME_TO_COMPLETE: Duration = Duration::from_mins(10);
@@ -128,18 +130,19 @@ impl Bucket {
         &self,
         key: &str,
         upload_id: &str,
-        number: i32,
+        number: u32,
         body: Bytes,
         crc64nvme: Crc64Nvme,
-    ) -> Result<CompletedPart, Failure> {
-        let time = self.config.time_for(body.len() as u64);
+    ) -> Result<PartReceipt, Failure> {
+        let size = body.len() as u64;
+        let time = self.config.time_for(size);
         let answer = self
             .client
             .upload_part()
             .bucket(self.name())
             .key(key)
             .upload_id(upload_id)
-            .part_number(number)
+            .part_number(number as i32)
             .checksum_crc64_nvme(crc64nvme.to_base64())
             .body(ByteStream::from(body))
             .customize()
@@ -152,11 +155,12 @@ impl Bucket {
         let etag = answer
             .e_tag
             .ok_or_else(|| Failure::odd_answer("the server took a part without an ETag"))?;
-        Ok(CompletedPart::builder()
-            .part_number(number)
-            .e_tag(etag)
-            .checksum_crc64_nvme(crc64nvme.to_base64())
-            .build())
+        Ok(PartReceipt {
+            number,
+            size,
+            etag,
+            crc64nvme,
+        })
     }
 
     /// Makes the object of its parts, if `only_new` under a key that is free. Sent
@@ -165,12 +169,19 @@ impl Bucket {
         &self,
         key: &str,
         upload_id: &str,
-        parts: Vec<CompletedPart>,
+        parts: &[PartReceipt],
         whole: &Digests,
         only_new: bool,
     ) -> Result<(), Failure> {
+        let parts = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .part_number(part.number as i32)
+                .e_tag(&part.etag)
+                .checksum_crc64_nvme(part.crc64nvme.to_base64())
+                .build()
+        });
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts))
+            .set_parts(Some(parts.collect()))
             .build();
         let once = Self::within(TIME_TO_COMPLETE).retry_config(RetryConfig::disabled());
         let answer = self
@@ -190,6 +201,24 @@ impl Bucket {
             .await
             .map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), whole.crc64nvme)
+    }
+
+    /// One page of the parts of an upload, after part `after`.
+    pub(super) async fn list_parts(
+        &self,
+        key: &str,
+        upload_id: &str,
+        after: Option<String>,
+    ) -> Result<ListPartsOutput, Failure> {
+        self.client
+            .list_parts()
+            .bucket(self.name())
+            .key(key)
+            .upload_id(upload_id)
+            .set_part_number_marker(after)
+            .send()
+            .await
+            .map_err(|error| Failure::of(&error))
     }
 
     /// Drops an upload and its parts. One that is gone counts as dropped.

@@ -24,7 +24,7 @@ use crate::key::ObjectKey;
 const ATTEMPTS: u32 = 2;
 
 /// S3's smallest part, but for the last.
-const LEAST_PART_MIB: u64 = 5;
+pub(super) const LEAST_PART_MIB: u64 = 5;
 
 /// S3's largest part.
 const MOST_PART_MIB: u64 = 5 * 1024;

@@ -9,6 +9,7 @@ mod bucket;
 mod claim;
 mod config;
 mod failure;
+mod growing;
 mod probe;
 mod store;
 mod upload;
@@ -161,8 +162,8 @@ impl StorageElement for S3Element {
         {
             return standing.adopted(key, &digests).map(|_| PutOutcome::Adopted);
         }
-        let (outcome, _) = self.put_new(key, body, &digests, meta).await?;
-        Ok(outcome)
+        let adopted = self.put_new(key, body, &digests, meta).await?;
+        Ok(adopted.map_or(PutOutcome::Created, |stored| stored.outcome))
     }
 
     async fn store_file(

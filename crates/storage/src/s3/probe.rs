@@ -159,9 +159,7 @@ impl Probe<'_> {
         let (bucket, body) = (&self.element.bucket, Bytes::from_static(CONTENT));
         let crc64nvme = self.digests.crc64nvme;
         let part = bucket.part(&key, &id, 1, body, crc64nvme).await?;
-        Ok(bucket
-            .complete(&key, &id, vec![part], whole, only_new)
-            .await)
+        Ok(bucket.complete(&key, &id, &[part], whole, only_new).await)
     }
 
     /// Removes whatever the probe may have written; gives the last failure.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aquifer_digest::{Crc64Nvme, Digests, SealedFile};
+use aquifer_digest::Digests;
 use aquifer_schemas::EvidenceLevel;
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use super::S3Element;
 use super::failure::Failure;
 use crate::element::{ObjectInfo, PutOutcome, StorageElement, StoreOptions, StoredObject};
 use crate::error::{Found, StorageError};
+use crate::growing::StoredBytes;
 use crate::key::{ObjectKey, ObjectMeta};
 use crate::source::{SourceFile, Span};
 
@@ -20,50 +21,24 @@ use crate::source::{SourceFile, Span};
 #[derive(Debug)]
 pub(super) enum Standing {
     /// The same bytes.
-    Ours(Proof),
+    Ours(StoredBytes),
     /// Other bytes.
     Other(Found),
 }
 
-/// What shows that an object holds our bytes.
-#[derive(Debug)]
-pub(super) struct Proof {
-    etag: Option<String>,
-    size: u64,
-    crc64nvme: Crc64Nvme,
-    evidence: EvidenceLevel,
-    method: String,
-}
-
 impl Standing {
-    pub(super) fn adopted(self, key: &ObjectKey, got: &Digests) -> Result<Proof, StorageError> {
+    pub(super) fn adopted(
+        self,
+        key: &ObjectKey,
+        got: &Digests,
+    ) -> Result<StoredBytes, StorageError> {
         match self {
-            Self::Ours(proof) => Ok(proof),
+            Self::Ours(stored) => Ok(stored),
             Self::Other(have) => Err(StorageError::Conflict {
                 key: key.clone(),
                 have,
                 got: *got,
             }),
-        }
-    }
-}
-
-impl Proof {
-    pub(super) fn stored(
-        self,
-        key: &ObjectKey,
-        sealed: SealedFile,
-        outcome: PutOutcome,
-    ) -> StoredObject {
-        StoredObject {
-            key: key.clone(),
-            sealed,
-            outcome,
-            etag: self.etag,
-            stored_size: self.size,
-            stored_crc64nvme: self.crc64nvme,
-            evidence: self.evidence,
-            evidence_method: self.method,
         }
     }
 }
@@ -110,8 +85,8 @@ impl S3Element {
             subject: key.to_string(),
             detail: "the object was deleted meanwhile".to_owned(),
         })?;
-        let proof = standing.adopted(key, &digests)?;
-        Ok(proof.stored(key, sealed, PutOutcome::Adopted))
+        let stored = standing.adopted(key, &digests)?;
+        Ok(StoredObject::new(key, sealed, stored))
     }
 
     /// A file of one part at most: sealed before the first byte is sent.
@@ -131,27 +106,27 @@ impl S3Element {
         (options.step)("storage.sealed");
         StoreOptions::verified(options.verify, key, &digests)?;
         (options.step)("storage.before-complete");
-        let (outcome, proof) = self.put_new(key, buffer.share(), &digests, meta).await?;
+        let adopted = self.put_new(key, buffer.share(), &digests, meta).await?;
         (options.step)("storage.completed");
-        let proof = match proof {
-            Some(proof) => proof,
+        let stored = match adopted {
+            Some(stored) => stored,
             None => {
                 self.confirm(key, &digests, self.known().refuses_wrong_checksum)
                     .await?
             }
         };
-        Ok(proof.stored(key, sealed, outcome))
+        Ok(StoredObject::new(key, sealed, stored))
     }
 
-    /// Writes an object where there is none. The proof comes along where finding out
-    /// the outcome gave one.
+    /// Writes an object where there is none. What was there already, and is equal,
+    /// comes back.
     pub(super) async fn put_new(
         &self,
         key: &ObjectKey,
         body: Bytes,
         digests: &Digests,
         meta: &ObjectMeta,
-    ) -> Result<(PutOutcome, Option<Proof>), StorageError> {
+    ) -> Result<Option<StoredBytes>, StorageError> {
         let mut metadata = known_before(meta, digests.size);
         metadata.insert(
             ObjectMeta::CRC64NVME.to_owned(),
@@ -163,11 +138,8 @@ impl S3Element {
             .bucket
             .put(&full_key, body, digests.crc64nvme, &metadata, true);
         match put.await {
-            Ok(()) => Ok((PutOutcome::Created, None)),
-            Err(failure) => {
-                let proof = self.settle("put", key, digests, failure).await?;
-                Ok((PutOutcome::Adopted, Some(proof)))
-            }
+            Ok(()) => Ok(None),
+            Err(failure) => self.settle("put", key, digests, failure).await.map(Some),
         }
     }
 
@@ -179,7 +151,7 @@ impl S3Element {
         key: &ObjectKey,
         digests: &Digests,
         failure: Failure,
-    ) -> Result<Proof, StorageError> {
+    ) -> Result<StoredBytes, StorageError> {
         if failure.outcome_is_unknown()
             && let Ok(Some(standing)) = self.compare(key, digests).await
         {
@@ -219,12 +191,13 @@ impl S3Element {
         if !equal {
             return Ok(Some(Standing::Other(have)));
         }
-        Ok(Some(Standing::Ours(Proof {
+        Ok(Some(Standing::Ours(StoredBytes {
+            outcome: PutOutcome::Adopted,
             etag: info.etag,
-            size: info.size,
-            crc64nvme: info.crc64nvme.unwrap_or(digests.crc64nvme),
+            stored_size: info.size,
+            stored_crc64nvme: info.crc64nvme.unwrap_or(digests.crc64nvme),
             evidence,
-            method: method.to_owned(),
+            evidence_method: method.to_owned(),
         })))
     }
 
@@ -235,7 +208,7 @@ impl S3Element {
         key: &ObjectKey,
         digests: &Digests,
         enforced: bool,
-    ) -> Result<Proof, StorageError> {
+    ) -> Result<StoredBytes, StorageError> {
         let info = self.head(key).await?;
         let info = info.ok_or_else(|| StorageError::Unavailable {
             operation: "confirm",
@@ -257,12 +230,13 @@ impl S3Element {
                 "size after writing; the server was not seen to refuse wrong checksums",
             )
         };
-        Ok(Proof {
+        Ok(StoredBytes {
+            outcome: PutOutcome::Created,
             etag: info.etag,
-            size: info.size,
-            crc64nvme: reported,
+            stored_size: info.size,
+            stored_crc64nvme: reported,
             evidence,
-            method: method.to_owned(),
+            evidence_method: method.to_owned(),
         })
     }
 }

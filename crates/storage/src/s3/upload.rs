@@ -7,37 +7,28 @@
 use std::pin::pin;
 
 use aquifer_digest::{Digests, SealedFile};
-use aws_sdk_s3::types::CompletedPart;
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::S3Element;
-use super::failure::Why;
+use super::growing::Attempt;
 use super::store::known_before;
-use crate::element::{PutOutcome, StorageElement, StoreOptions, StoredObject, Verify};
+use crate::element::{StoreOptions, StoredObject, Verify};
 use crate::error::StorageError;
+use crate::growing::{GrowingUpload, MOST_PARTS, PartReceipt};
 use crate::key::{ObjectKey, ObjectMeta};
 use crate::source::{SourceFile, spans};
 
 /// Parts grow beyond this number, which leaves room to the 10 000 that S3 takes.
 const USUAL_PARTS: u64 = 9000;
 
-/// Most parts that S3 takes.
-const MOST_PARTS: u64 = 10_000;
-
 /// Largest part that S3 takes.
 const LARGEST_PART: u64 = 5 << 30;
-
-/// A begun upload.
-struct Upload<'a> {
-    key: &'a ObjectKey,
-    full_key: String,
-    id: String,
-}
 
 /// An upload whose parts are all there.
 struct Sent {
     sealed: SealedFile,
-    parts: Vec<CompletedPart>,
+    parts: Vec<PartReceipt>,
 }
 
 impl S3Element {
@@ -59,12 +50,8 @@ impl S3Element {
         part_size: usize,
         options: StoreOptions,
     ) -> Result<StoredObject, StorageError> {
-        let full_key = self.full_key(key);
         let metadata = known_before(meta, source.identity().size);
-        let begun = self.bucket.begin(&full_key, &metadata).await;
-        let id = begun.map_err(|failure| self.failed("begin upload", key.as_str(), failure))?;
-        let upload = Upload { key, full_key, id };
-
+        let upload = self.begin(key, &metadata).await?;
         let StoreOptions { verify, step } = options;
         let sent = match self.send(source, &upload, part_size, verify, step).await {
             Ok(sent) => sent,
@@ -73,51 +60,22 @@ impl S3Element {
                 return Err(error);
             }
         };
-        let digests = sent.sealed.digests();
-        step("storage.before-complete");
-        let claim = match self.claim(key, &digests).await {
-            Ok(claim) => claim,
-            Err(error) => {
-                self.give_up(&upload).await;
-                return Err(error);
-            }
-        };
-        if let Some(standing) = self.compare(key, &digests).await? {
+        let whole = sent.sealed.digests();
+        let stored = self.complete(&upload, &sent.parts, &whole, Attempt::First, step);
+        let stored = stored.await;
+        if let Err(error) = &stored
+            && error.class() != ErrorClass::Unavailable
+        {
             self.give_up(&upload).await;
-            self.release(claim).await;
-            let proof = standing.adopted(key, &digests)?;
-            return Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted));
         }
-        let (full_key, id) = (&upload.full_key, &upload.id);
-        let completed = self
-            .bucket
-            .complete(full_key, id, sent.parts, &digests, true);
-        match completed.await {
-            Ok(()) => {
-                step("storage.completed");
-                self.release(claim).await;
-                let enforced = self.known().enforces_checksums();
-                let proof = self.confirm(key, &digests, enforced).await?;
-                Ok(proof.stored(key, sent.sealed, PutOutcome::Created))
-            }
-            Err(failure) => {
-                // Where the server may still be putting the parts together, dropping
-                // them could take them from under the finished object.
-                if !matches!(failure.why, Why::NoAnswer | Why::Troubled) {
-                    self.give_up(&upload).await;
-                    self.release(claim).await;
-                }
-                let proof = self.settle("complete", key, &digests, failure).await?;
-                Ok(proof.stored(key, sent.sealed, PutOutcome::Adopted))
-            }
-        }
+        Ok(StoredObject::new(key, sent.sealed, stored?))
     }
 
     /// Reads and sends all parts, seals the file and asks the caller.
     async fn send(
         &self,
         source: &SourceFile,
-        upload: &Upload<'_>,
+        upload: &GrowingUpload,
         part_size: usize,
         verify: Option<Verify>,
         step: fn(&'static str),
@@ -151,36 +109,19 @@ impl S3Element {
                 step("storage.part-uploaded");
             }
             sending.push(async move {
-                let (key, id) = (&upload.full_key, &upload.id);
-                let body = buffer.share();
-                let sent = self.bucket.part(key, id, number, body, digests.crc64nvme);
-                sent.await
-                    .map_err(|failure| self.failed("send part", upload.key.as_str(), failure))
+                self.send_part(upload, number, buffer.share(), digests.crc64nvme)
+                    .await
             });
         }
         let sealed = source.seal(whole).await?;
         step("storage.sealed");
-        StoreOptions::verified(verify, upload.key, &whole)?;
+        StoreOptions::verified(verify, &upload.key, &whole)?;
         while let Some(part) = sending.next().await {
             parts.push(part?);
             step("storage.part-uploaded");
         }
-        parts.sort_unstable_by_key(CompletedPart::part_number);
+        parts.sort_unstable_by_key(|part| part.number);
         Ok(Sent { sealed, parts })
-    }
-
-    /// Drops the parts of an upload that will not be completed.
-    async fn give_up(&self, upload: &Upload<'_>) {
-        if let Err(failure) = self.bucket.abort(&upload.full_key, &upload.id).await {
-            // Not lost: it is listed among the unfinished uploads.
-            tracing::info!(
-                element = self.name(),
-                key = %upload.key,
-                upload_id = upload.id,
-                why = failure.detail,
-                "an unfinished upload stays behind"
-            );
-        }
     }
 }
 
@@ -189,7 +130,7 @@ fn part_size(configured: u64, size: u64) -> Result<usize, u64> {
     let mib = 1 << 20;
     let demanded = size.div_ceil(USUAL_PARTS).next_multiple_of(mib);
     let part_size = demanded.max(configured).min(LARGEST_PART);
-    let limit = part_size * MOST_PARTS;
+    let limit = part_size * u64::from(MOST_PARTS);
     if size > limit {
         return Err(limit);
     }
@@ -217,7 +158,7 @@ mod tests {
         fn s3_takes_the_parts_of_any_file(size in 0u64..(48 << 40), configured in 5u64..5120) {
             let part_size = part_size(configured * MIB, size).unwrap() as u64;
             prop_assert!(part_size >= configured * MIB && part_size <= LARGEST_PART);
-            prop_assert!(size.div_ceil(part_size) <= MOST_PARTS);
+            prop_assert!(size.div_ceil(part_size) <= u64::from(MOST_PARTS));
         }
     }
 }

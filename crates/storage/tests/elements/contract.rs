@@ -16,7 +16,7 @@ use crate::fake::Fake;
 use crate::files::{Files, PART, content, key, outcomes, s3, store};
 
 /// Runs one promise on each kind of element.
-async fn on_each<F>(promise: F)
+pub(crate) async fn on_each<F>(promise: F)
 where
     F: AsyncFn(&dyn StorageElement, &Files),
 {

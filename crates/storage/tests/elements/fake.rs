@@ -153,7 +153,8 @@ async fn answer(
         ("GET", "", _) => kept.list(&query),
         ("HEAD" | "PUT", "", _) => plain(StatusCode::OK),
         ("POST", _, None) => kept.begin(key, &headers),
-        ("POST", _, Some(id)) => kept.complete(&id, &headers),
+        ("POST", _, Some(id)) => kept.complete(&id, &headers, &body),
+        ("GET", _, Some(id)) => kept.list_parts(&id, &query),
         ("PUT", _, Some(id)) => kept.part(&id, &query, &headers, body),
         ("DELETE", _, Some(id)) => match kept.uploads.remove(&id) {
             Some(_) => plain(StatusCode::NO_CONTENT),
@@ -245,14 +246,15 @@ impl Kept {
         let Some(upload) = self.uploads.get_mut(id) else {
             return error(StatusCode::NOT_FOUND, "NoSuchUpload");
         };
+        let tag = tag(&body);
         upload.parts.insert(number, body);
         Response::builder()
-            .header("etag", format!("\"{number}\""))
+            .header("etag", tag)
             .body(Body::empty())
             .unwrap()
     }
 
-    fn complete(&mut self, id: &str, headers: &HeaderMap) -> Response {
+    fn complete(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
         if take_one(&mut self.faults.unreachable_completions) {
             return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
         }
@@ -261,7 +263,13 @@ impl Kept {
         };
         let key = upload.key.clone();
         let metadata = upload.metadata.clone();
-        let parts: Vec<Bytes> = upload.parts.values().cloned().collect();
+        let mut parts = Vec::new();
+        for (number, wanted) in parts_wanted(body) {
+            match upload.parts.get(&number) {
+                Some(part) if tag(part) == wanted => parts.push(part.clone()),
+                _ => return error(StatusCode::BAD_REQUEST, "InvalidPart"),
+            }
+        }
         let bytes = Bytes::from(parts.concat());
         if let Some(faster) = self.faults.faster_writer.take() {
             let object = Object {
@@ -284,6 +292,41 @@ impl Kept {
             self.uploads.remove(id);
         }
         answer
+    }
+
+    /// Pages of two parts.
+    fn list_parts(&self, id: &str, query: &Parameters) -> Response {
+        let Some(upload) = self.uploads.get(id) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchUpload");
+        };
+        let after = query.get("part-number-marker");
+        let after: i32 = after.map_or(0, |text| text.parse().unwrap());
+        let mut parts = upload.parts.range(after + 1..);
+        let mut answer = String::from("<ListPartsResult>");
+        for (number, bytes) in parts.by_ref().take(2) {
+            let (size, tag) = (bytes.len(), tag(bytes));
+            write!(
+                answer,
+                "<Part><PartNumber>{number}</PartNumber><Size>{size}</Size><ETag>{tag}</ETag>"
+            )
+            .unwrap();
+            if !self.faults.forgets_checksums {
+                let crc64nvme = Digests::of(bytes).crc64nvme.to_base64();
+                write!(answer, "<ChecksumCRC64NVME>{crc64nvme}</ChecksumCRC64NVME>").unwrap();
+            }
+            write!(
+                answer,
+                "</Part><NextPartNumberMarker>{number}</NextPartNumberMarker>"
+            )
+            .unwrap();
+        }
+        let truncated = parts.next().is_some();
+        write!(
+            answer,
+            "<IsTruncated>{truncated}</IsTruncated></ListPartsResult>"
+        )
+        .unwrap();
+        xml(answer)
     }
 
     fn get(&self, key: &str, head: bool, headers: &HeaderMap) -> Response {
@@ -356,6 +399,27 @@ impl Kept {
         }
         xml(answer + "</ListMultipartUploadsResult>")
     }
+}
+
+/// The tag of a part.
+fn tag(bytes: &[u8]) -> String {
+    format!("\"{}\"", Digests::of(bytes).crc64nvme)
+}
+
+/// Numbers and tags of the parts in the body of a completion.
+fn parts_wanted(body: &[u8]) -> Vec<(i32, String)> {
+    let body = String::from_utf8_lossy(body).replace("&quot;", "\"");
+    let value = |part: &str, name: &str| {
+        let (_, rest) = part.split_once(&format!("<{name}>")).unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    let parts = body.split("<Part>").skip(1);
+    parts
+        .map(|part| {
+            let number = value(part, "PartNumber").parse().unwrap();
+            (number, value(part, "ETag"))
+        })
+        .collect()
 }
 
 fn take_one(left: &mut usize) -> bool {

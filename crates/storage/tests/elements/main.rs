@@ -9,4 +9,5 @@
 mod contract;
 mod fake;
 mod files;
+mod growing;
 mod s3;
