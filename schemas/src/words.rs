@@ -16,9 +16,10 @@ pub enum WordError {
     /// Sites are 1 to 32 characters of `A-Z a-z 0-9 _ -`, beginning with a letter or digit.
     #[error("`{0}` is not a site name (1 to 32 letters, digits, `_` or `-`)")]
     Site(String),
-    /// File names are one path component, printable, at most 255 bytes.
+    /// File names are relative paths that stay below their buffer, printable, at most
+    /// 255 bytes.
     #[error(
-        "`{0}` is not a file name (one path component of at most 255 bytes, no control characters)"
+        "`{0}` is not a file name (a relative path of at most 255 bytes without empty, `.` or `..` parts and control characters)"
     )]
     FileName(String),
     /// A run is written `SITE/NUMBER` or `SITE/NUMBER.vVERSION`, or a bare number.
@@ -82,7 +83,9 @@ impl fmt::Display for Site {
     }
 }
 
-/// The name of a file of a run: one path component, never a path.
+/// The name of a file of a run, relative to its buffer: `run00042.mid`, or
+/// `run00042/part_0.bin` where a DAQ keeps a folder per run. It never leads out of the
+/// folder that it is joined to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileName(String);
@@ -98,9 +101,8 @@ impl FromStr for FileName {
     type Err = WordError;
 
     fn from_str(text: &str) -> Result<Self, WordError> {
-        let special = text.is_empty() || text == "." || text == "..";
-        let bad = text.chars().any(|c| c == '/' || c.is_control());
-        if special || bad || text.len() > 255 {
+        let strays = text.split('/').any(|part| matches!(part, "" | "." | ".."));
+        if strays || text.chars().any(char::is_control) || text.len() > 255 {
             Err(WordError::FileName(text.to_owned()))
         } else {
             Ok(Self(text.to_owned()))
@@ -353,6 +355,10 @@ words! {
         Gzip = "gzip",
         /// One or more zstd frames.
         Zstd = "zstd",
+        /// One or more LZ4 frames.
+        Lz4 = "lz4",
+        /// One or more bzip2 streams.
+        Bzip2 = "bzip2",
     }
 }
 
@@ -361,7 +367,8 @@ words! {
     ClosedBy, "closer" {
         /// The DAQ announced it.
         Daq = "daq",
-        /// The logger's side files say so.
+        /// What the logger left in the buffer says so: a checksum side file, the final
+        /// name, a marker, the end-of-run record.
         Logger = "logger",
         /// Nobody did: the file was quiet and the DAQ had moved on or died.
         Inferred = "inferred",
@@ -403,8 +410,13 @@ mod tests {
         for site in ["", "..", "a/b", "-x", "LN GS", "é"] {
             assert!(site.parse::<Site>().is_err(), "{site:?}");
         }
-        for name in ["", ".", "..", "a/b", "a\0b", "a\nb"] {
+        for name in [
+            "", ".", "..", "/a", "a/", "a//b", "a/../b", "../a", "a/.", "a\0b", "a\nb",
+        ] {
             assert!(name.parse::<FileName>().is_err(), "{name:?}");
+        }
+        for name in ["a", ".a", "...", "a/b", "run1/part_0.bin", "a\\b"] {
+            assert!(name.parse::<FileName>().is_ok(), "{name:?}");
         }
         for run in [
             "",
