@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use aquifer_digest::{Crc64Nvme, Digester, Digests, SealedFile};
 use aquifer_schemas::EvidenceLevel;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +148,9 @@ impl StoredObject {
 /// not. It is called on a runtime thread and must be quick.
 pub type Verify = Box<dyn FnOnce(&Digests) -> Result<(), String> + Send>;
 
+/// Awaited before so many bytes are sent, so that the caller can limit the rate.
+pub type Pace = Arc<dyn Fn(u64) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// How a file is to be stored.
 pub struct StoreOptions {
     /// Asked with the digests of the whole file before it becomes visible.
@@ -153,6 +158,9 @@ pub struct StoreOptions {
     /// Told of each step, so that tests can end the process there: `storage.sealed`,
     /// `storage.part-uploaded`, `storage.before-complete`, `storage.completed`.
     pub step: fn(&'static str),
+    /// Asked before each part is sent, with its size. Parts that the element holds
+    /// already are not sent and not counted.
+    pub pace: Option<Pace>,
 }
 
 impl Default for StoreOptions {
@@ -160,6 +168,7 @@ impl Default for StoreOptions {
         Self {
             verify: None,
             step: |_| (),
+            pace: None,
         }
     }
 }
@@ -168,11 +177,19 @@ impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreOptions")
             .field("verify", &self.verify.is_some())
+            .field("pace", &self.pace.is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl StoreOptions {
+    /// Waits until the caller lets so many bytes go.
+    pub(crate) async fn paced(pace: Option<&Pace>, bytes: u64) {
+        if let Some(pace) = pace {
+            pace(bytes).await;
+        }
+    }
+
     /// Lets the caller's check decide.
     pub(crate) fn verified(
         verify: Option<Verify>,

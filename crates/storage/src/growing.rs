@@ -38,7 +38,7 @@ impl From<&GrowingUpload> for UnfinishedUpload {
     }
 }
 
-/// A part that the element holds.
+/// A part that the element took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartReceipt {
     /// Its place in the object, counted from 1, up to 10 000.
@@ -49,6 +49,32 @@ pub struct PartReceipt {
     pub etag: String,
     /// Checksum of its bytes.
     pub crc64nvme: Crc64Nvme,
+}
+
+/// A part as the element lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPart {
+    /// Its place in the object, counted from 1.
+    pub number: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// The server's tag of the part; a folder has none and leaves it empty.
+    pub etag: String,
+    /// Checksum of its bytes. `SeaweedFS` takes and checks it, but does not tell it.
+    pub crc64nvme: Option<Crc64Nvme>,
+}
+
+impl ListedPart {
+    /// Whether this is still the part that the receipt was given for. Where no
+    /// checksum is told it is known by its tag, which the server gave when it had
+    /// checked the bytes.
+    pub fn is(&self, receipt: &PartReceipt) -> bool {
+        // Some servers put the tag in quotes in one answer and not in the other.
+        let bare = |etag: &str| etag.trim_matches('"').to_owned();
+        (self.number, self.size) == (receipt.number, receipt.size)
+            && bare(&self.etag) == bare(&receipt.etag)
+            && self.crc64nvme.is_none_or(|told| told == receipt.crc64nvme)
+    }
 }
 
 /// What stands under a key after an upload was completed.
@@ -99,12 +125,12 @@ pub trait GrowingUploads: Send + Sync {
     ) -> Result<PartReceipt, StorageError>;
 
     /// The parts that the element holds, by number; `None` where the upload is gone:
-    /// completed, or dropped. A part whose checksum the element does not tell is left
-    /// out and must be sent again.
+    /// completed, or dropped. Those that a receipt is known for ([`ListedPart::is`])
+    /// need not be sent again.
     async fn list_parts(
         &self,
         upload: &GrowingUpload,
-    ) -> Result<Option<Vec<PartReceipt>>, StorageError>;
+    ) -> Result<Option<Vec<ListedPart>>, StorageError>;
 
     /// Makes the object of `parts`, which are given by number and make up `whole`.
     /// Where an object stands under the key already, or the upload is gone since an

@@ -16,11 +16,11 @@ mod s3;
 mod source;
 
 pub use element::{
-    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
+    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pace, Pages, PutOutcome, StorageElement,
     StoreOptions, StoredObject, UnfinishedUpload, Verify,
 };
 pub use error::{Found, StorageError};
-pub use growing::{GrowingUpload, GrowingUploads, PartReceipt, StoredBytes};
+pub use growing::{GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
 pub use s3::{S3Config, S3Element};

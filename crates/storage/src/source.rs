@@ -101,14 +101,10 @@ impl SourceFile {
     }
 
     /// Digests the whole file, keeping nothing, through one buffer of `pool`.
-    pub(crate) async fn digest(
-        &self,
-        part_size: usize,
-        pool: &Arc<BufferPool>,
-    ) -> Result<SealedFile, StorageError> {
+    pub(crate) async fn digest(&self, pool: &Arc<BufferPool>) -> Result<SealedFile, StorageError> {
         let mut whole = Digests::EMPTY;
-        let mut buffer = pool.take().await;
-        for span in spans(self.before.size, part_size) {
+        let mut buffer = pool.take(pool.usual()).await;
+        for span in spans(self.before.size, pool.usual()) {
             let digests;
             (buffer, digests) = self.read(span, buffer).await?;
             whole = whole.then(&digests);
@@ -236,12 +232,12 @@ mod tests {
         std::fs::write(&path, "123456789").unwrap();
         let source = SourceFile::open(&path).await.unwrap();
         let pool = BufferPool::new(1, 4);
-        let sealed = source.digest(4, &pool).await.unwrap();
+        let sealed = source.digest(&pool).await.unwrap();
         assert_eq!(sealed.digests(), Digests::of(b"123456789"));
         std::fs::remove_file(&path).unwrap();
-        assert!(source.digest(4, &pool).await.is_err());
+        assert!(source.digest(&pool).await.is_err());
         std::fs::write(&path, "123456789").unwrap();
-        let error = source.digest(4, &pool).await.unwrap_err();
+        let error = source.digest(&pool).await.unwrap_err();
         assert!(matches!(error, StorageError::SourceChanged { .. }));
     }
 

@@ -157,6 +157,7 @@ impl Store {
                         verify(digests, &expected, logger)
                     })),
                     step: crash_point,
+                    ..StoreOptions::default()
                 };
                 self.edge
                     .storage

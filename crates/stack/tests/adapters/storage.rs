@@ -9,8 +9,8 @@ use aquifer_digest::Digests;
 use aquifer_runtime::retry::{Classify as _, ErrorClass};
 use aquifer_schemas::EvidenceLevel;
 use aquifer_storage::{
-    ObjectKey, ObjectMeta, PutOutcome, S3Config, S3Element, SourceFile, StorageElement,
-    StorageError, StoreOptions, StoredObject,
+    GrowingUploads as _, ListedPart, ObjectKey, ObjectMeta, PartReceipt, PutOutcome, S3Config,
+    S3Element, SourceFile, StorageElement, StorageError, StoreOptions, StoredObject,
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -126,6 +126,48 @@ fn files_come_back_as_they_were() {
             .unwrap();
         let part: Vec<Bytes> = part.try_collect().await.unwrap();
         assert_eq!(part.concat(), content(1, 1));
+    });
+}
+
+/// A file that is sent while it grows, by two processes, becomes one object.
+#[test]
+fn a_growing_file_is_resumed_from_what_the_server_holds() {
+    block_on(async {
+        let first = element("growing").await;
+        let bytes = content(2 * PART + 17, 1);
+        let whole = Digests::of(&bytes);
+        let (name, meta) = (key("open/run"), ObjectMeta::new().with("aquifer-run", "7"));
+        let upload = first.begin_upload(&name, &meta.unwrap()).await.unwrap();
+        let send = async |element: &S3Element, number: u32| {
+            let start = (number as usize - 1) * PART;
+            let part = &bytes[start..bytes.len().min(start + PART)];
+            let (body, digests) = (Bytes::copy_from_slice(part), Digests::of(part));
+            let sent = element.upload_part(&upload, number, body, &digests);
+            sent.await.unwrap()
+        };
+        let mut receipts = vec![send(&first, 1).await, send(&first, 2).await];
+        drop(first);
+        let second = element("growing").await;
+        let listed = second.list_parts(&upload).await.unwrap().unwrap();
+        let same = |(listed, receipt): (&ListedPart, &PartReceipt)| listed.is(receipt);
+        assert!(
+            listed.len() == 2 && listed.iter().zip(&receipts).all(same),
+            "{listed:?}"
+        );
+        receipts.push(send(&second, 3).await);
+        for outcome in [PutOutcome::Created, PutOutcome::Adopted] {
+            let stored = second.complete_upload(&upload, &receipts, &whole, |_| ());
+            let stored = stored.await.unwrap();
+            assert_eq!(
+                (stored.outcome, stored.evidence),
+                (outcome, EvidenceLevel::E2)
+            );
+            assert_eq!(stored.stored_crc64nvme, whole.crc64nvme);
+        }
+        assert_eq!(second.list_parts(&upload).await.unwrap(), None);
+        assert_eq!(second.read_back(&name).await.unwrap(), whole);
+        let info = second.head(&name).await.unwrap().unwrap();
+        assert_eq!(info.metadata["aquifer-run"], "7");
     });
 }
 

@@ -5,7 +5,7 @@
 //! to put them together; the object appears only if they make up the whole. Until then
 //! the parts stay, whatever fails.
 
-use aquifer_digest::{Crc64Nvme, Digests};
+use aquifer_digest::Digests;
 use aquifer_schemas::EvidenceLevel;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use super::{PART, PosixElement};
 use crate::element::{PutOutcome, StorageElement, UnfinishedUpload};
 use crate::error::{Found, StorageError};
 use crate::growing::{
-    GrowingUpload, GrowingUploads, PartReceipt, StoredBytes, check_number, check_parts,
+    GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes, check_number, check_parts,
 };
 use crate::key::{ObjectKey, ObjectMeta};
 
@@ -66,23 +66,30 @@ impl GrowingUploads for PosixElement {
         if !written.await? {
             return Err(gone(upload));
         }
-        Ok(receipt(number, found.size, found.crc64nvme))
+        Ok(PartReceipt {
+            number,
+            size: found.size,
+            etag: String::new(),
+            crc64nvme: found.crc64nvme,
+        })
     }
 
     async fn list_parts(
         &self,
         upload: &GrowingUpload,
-    ) -> Result<Option<Vec<PartReceipt>>, StorageError> {
+    ) -> Result<Option<Vec<ListedPart>>, StorageError> {
         let id = upload.upload_id.clone();
         let parts = self.on_disk("list parts", upload.key.as_str(), move |disk| {
             disk.parts(&id)
         });
-        Ok(parts.await?.map(|parts| {
-            let receipts = parts.into_iter();
-            receipts
-                .map(|(number, found)| receipt(number, found.size, found.crc64nvme))
-                .collect()
-        }))
+        let listed = |(number, found): (u32, Digests)| ListedPart {
+            number,
+            size: found.size,
+            etag: String::new(),
+            crc64nvme: Some(found.crc64nvme),
+        };
+        let parts = parts.await?;
+        Ok(parts.map(|parts| parts.into_iter().map(listed).collect()))
     }
 
     async fn complete_upload(
@@ -158,15 +165,6 @@ pub(super) fn evidence(outcome: PutOutcome) -> (EvidenceLevel, &'static str) {
     match outcome {
         PutOutcome::Created => (EvidenceLevel::E1, "written and flushed to disk"),
         PutOutcome::Adopted => (EvidenceLevel::E4, "found and read back"),
-    }
-}
-
-fn receipt(number: u32, size: u64, crc64nvme: Crc64Nvme) -> PartReceipt {
-    PartReceipt {
-        number,
-        size,
-        etag: String::new(),
-        crc64nvme,
     }
 }
 

@@ -29,7 +29,7 @@ use self::disk::{Disk, Sidecar, Stored};
 use self::growing::evidence;
 use self::walk::Walk;
 use crate::element::{
-    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pages, PutOutcome, StorageElement,
+    ByteChunks, Capabilities, ListedObject, ObjectInfo, Pace, Pages, PutOutcome, StorageElement,
     StoreOptions, StoredObject, UnfinishedUpload,
 };
 use crate::error::{Found, StorageError};
@@ -157,17 +157,19 @@ impl PosixElement {
         &self,
         source: &SourceFile,
         key: &ObjectKey,
+        pace: Option<&Pace>,
     ) -> Result<(Stored, Digests), StorageError> {
         let named = key.clone();
         let mut part = self
             .on_disk("begin", key.as_str(), move |disk| disk.begin(&named))
             .await?;
         let mut whole = Digests::EMPTY;
-        let mut buffer = self.pool.take().await;
+        let mut buffer = self.pool.take(PART).await;
         for span in spans(source.identity().size, PART) {
             let digests;
             (buffer, digests) = source.read(span, buffer).await?;
             whole = whole.then(&digests);
+            StoreOptions::paced(pace, digests.size).await;
             (part, buffer) = self
                 .on_disk("write", key.as_str(), move |_| {
                     part.write_all(buffer.as_ref())?;
@@ -298,15 +300,15 @@ impl StorageElement for PosixElement {
         meta: &ObjectMeta,
         options: StoreOptions,
     ) -> Result<StoredObject, StorageError> {
-        let StoreOptions { verify, step } = options;
+        let StoreOptions { verify, step, pace } = options;
         if self.head(key).await?.is_some() {
-            let sealed = source.digest(PART, &self.pool).await?;
+            let sealed = source.digest(&self.pool).await?;
             step("storage.sealed");
             StoreOptions::verified(verify, key, &sealed.digests())?;
             let info = self.adopt(key, &sealed.digests()).await?;
             return Ok(Self::stored(key, sealed, PutOutcome::Adopted, Some(&info)));
         }
-        let (part, digests) = self.copy(source, key).await?;
+        let (part, digests) = self.copy(source, key, pace.as_ref()).await?;
         step("storage.part-uploaded");
         let sealed = source.seal(digests).await?;
         step("storage.sealed");

@@ -15,7 +15,7 @@ use crate::error::StorageError;
 pub(super) enum Why {
     /// A conditional request found something under the key.
     Exists,
-    /// Another request for the key is under way.
+    /// Another request for the key or the upload is under way.
     Busy,
     /// No such object.
     NoObject,
@@ -131,7 +131,8 @@ impl Failure {
 fn why(status: u16, code: &str) -> Why {
     match code {
         "PreconditionFailed" => Why::Exists,
-        "ConditionalRequestConflict" | "OperationAborted" => Why::Busy,
+        // Another writer replaced a part of the upload that we complete.
+        "ConditionalRequestConflict" | "OperationAborted" | "InvalidPart" => Why::Busy,
         "NoSuchBucket" => Why::NoBucket,
         "NoSuchUpload" => Why::NoUpload,
         "NoSuchKey" => Why::NoObject,

@@ -12,7 +12,7 @@ use super::failure::{Failure, Why};
 use crate::element::StorageElement;
 use crate::error::StorageError;
 use crate::growing::{
-    GrowingUpload, GrowingUploads, PartReceipt, StoredBytes, check_number, check_parts,
+    GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes, check_number, check_parts,
 };
 use crate::key::{ObjectKey, ObjectMeta};
 
@@ -58,9 +58,9 @@ impl GrowingUploads for S3Element {
     async fn list_parts(
         &self,
         upload: &GrowingUpload,
-    ) -> Result<Option<Vec<PartReceipt>>, StorageError> {
-        match self.receipts(upload).await {
-            Ok(receipts) => Ok(Some(receipts)),
+    ) -> Result<Option<Vec<ListedPart>>, StorageError> {
+        match self.listed(upload).await {
+            Ok(parts) => Ok(Some(parts)),
             Err(failure) if matches!(failure.why, Why::NoUpload | Why::NoObject) => Ok(None),
             Err(failure) => Err(self.failed("list parts", upload.key.as_str(), failure)),
         }
@@ -106,24 +106,25 @@ impl S3Element {
         sent.map_err(|failure| self.failed("send part", upload.key.as_str(), failure))
     }
 
-    /// All parts that the server tells size, tag and checksum of.
-    async fn receipts(&self, upload: &GrowingUpload) -> Result<Vec<PartReceipt>, Failure> {
+    /// All parts that the server tells number, size and tag of.
+    async fn listed(&self, upload: &GrowingUpload) -> Result<Vec<ListedPart>, Failure> {
         let (key, id) = (self.full_key(&upload.key), &upload.upload_id);
-        let mut receipts = Vec::new();
+        let mut parts = Vec::new();
         let mut after = None;
         loop {
             let page = self.bucket.list_parts(&key, id, after).await?;
-            receipts.extend(page.parts().iter().filter_map(|part| {
-                Some(PartReceipt {
+            parts.extend(page.parts().iter().filter_map(|part| {
+                let crc64nvme = part.checksum_crc64_nvme();
+                Some(ListedPart {
                     number: u32::try_from(part.part_number()?).ok()?,
                     size: u64::try_from(part.size()?).ok()?,
                     etag: part.e_tag()?.to_owned(),
-                    crc64nvme: Crc64Nvme::from_base64(part.checksum_crc64_nvme()?).ok()?,
+                    crc64nvme: crc64nvme.and_then(|text| Crc64Nvme::from_base64(text).ok()),
                 })
             }));
             if page.is_truncated() != Some(true) {
-                receipts.sort_unstable_by_key(|part| part.number);
-                return Ok(receipts);
+                parts.sort_unstable_by_key(|part| part.number);
+                return Ok(parts);
             }
             after = page.next_part_number_marker;
             if after.is_none() {

@@ -11,6 +11,7 @@ mod config;
 mod failure;
 mod growing;
 mod probe;
+mod resume;
 mod store;
 mod upload;
 

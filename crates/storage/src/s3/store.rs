@@ -57,7 +57,7 @@ impl S3Element {
         // A conditional write of a whole object asks by itself whether the key is free.
         let asks_itself = whole && self.known().conditional_put;
         if !asks_itself && self.head(key).await?.is_some() {
-            return self.adopt(source, key, part_size, options).await;
+            return self.adopt(source, key, options).await;
         }
         if whole {
             self.store_whole(source, key, meta, options).await
@@ -72,10 +72,9 @@ impl S3Element {
         &self,
         source: &SourceFile,
         key: &ObjectKey,
-        part_size: usize,
         options: StoreOptions,
     ) -> Result<StoredObject, StorageError> {
-        let sealed = source.digest(part_size, &self.pool).await?;
+        let sealed = source.digest(&self.pool).await?;
         let digests = sealed.digests();
         (options.step)("storage.sealed");
         StoreOptions::verified(options.verify, key, &digests)?;
@@ -101,10 +100,11 @@ impl S3Element {
             offset: 0,
             size: source.identity().size as usize,
         };
-        let (buffer, digests) = source.read(whole, self.pool.take().await).await?;
+        let (buffer, digests) = source.read(whole, self.pool.take(whole.size).await).await?;
         let sealed = source.seal(digests).await?;
         (options.step)("storage.sealed");
         StoreOptions::verified(options.verify, key, &digests)?;
+        StoreOptions::paced(options.pace.as_ref(), digests.size).await;
         (options.step)("storage.before-complete");
         let adopted = self.put_new(key, buffer.share(), &digests, meta).await?;
         (options.step)("storage.completed");

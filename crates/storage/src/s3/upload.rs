@@ -1,7 +1,7 @@
 //! A file in parts: read, digested and sent at the same time.
 //!
 //! The parts' checksums combine into that of the whole, so that no byte is looked at
-//! twice. The object appears with the last request, after the file was found
+//! twice. What an earlier attempt sent already is not sent again. The object appears with the last request, after the file was found
 //! unchanged and the caller agreed.
 
 use std::pin::pin;
@@ -12,8 +12,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::S3Element;
 use super::growing::Attempt;
+use super::resume::{Held, receipt_if_same};
 use super::store::known_before;
-use crate::element::{StoreOptions, StoredObject, Verify};
+use crate::element::{Pace, StoreOptions, StoredObject, Verify};
 use crate::error::StorageError;
 use crate::growing::{GrowingUpload, MOST_PARTS, PartReceipt};
 use crate::key::{ObjectKey, ObjectMeta};
@@ -24,6 +25,15 @@ const USUAL_PARTS: u64 = 9000;
 
 /// Largest part that S3 takes.
 const LARGEST_PART: u64 = 5 << 30;
+
+/// A file on its way in parts.
+struct Parting<'a> {
+    source: &'a SourceFile,
+    part_size: usize,
+    verify: Option<Verify>,
+    pace: Option<Pace>,
+    step: fn(&'static str),
+}
 
 /// An upload whose parts are all there.
 struct Sent {
@@ -50,43 +60,76 @@ impl S3Element {
         part_size: usize,
         options: StoreOptions,
     ) -> Result<StoredObject, StorageError> {
+        let mut leftovers = self.leftovers(key, source.identity().size, part_size).await;
+        let mut parting = Parting {
+            source,
+            part_size,
+            verify: options.verify,
+            pace: options.pace,
+            step: options.step,
+        };
+        if let Some((upload, held)) = leftovers.resumable.take()
+            && let Some(stored) = self
+                .send_and_complete(&mut parting, &upload, &held, Attempt::Perhaps)
+                .await?
+        {
+            self.drop_abandoned(&leftovers, &stored).await;
+            return Ok(stored);
+        }
         let metadata = known_before(meta, source.identity().size);
         let upload = self.begin(key, &metadata).await?;
-        let StoreOptions { verify, step } = options;
-        let sent = match self.send(source, &upload, part_size, verify, step).await {
-            Ok(sent) => sent,
-            Err(error) => {
-                self.give_up(&upload).await;
-                return Err(error);
-            }
-        };
-        let whole = sent.sealed.digests();
-        let stored = self.complete(&upload, &sent.parts, &whole, Attempt::First, step);
-        let stored = stored.await;
+        let stored = self
+            .send_and_complete(&mut parting, &upload, &Held::new(), Attempt::First)
+            .await?
+            .expect("where the server holds nothing, nothing contradicts our bytes");
+        self.drop_abandoned(&leftovers, &stored).await;
+        Ok(stored)
+    }
+
+    /// Sends what the server does not hold yet and completes the upload; `None` where
+    /// the parts that it holds are another file's.
+    async fn send_and_complete(
+        &self,
+        parting: &mut Parting<'_>,
+        upload: &GrowingUpload,
+        held: &Held,
+        attempt: Attempt,
+    ) -> Result<Option<StoredObject>, StorageError> {
+        let step = parting.step;
+        let stored: Result<_, StorageError> = async {
+            let Some(sent) = self.send(parting, upload, held).await? else {
+                return Ok(None);
+            };
+            let whole = sent.sealed.digests();
+            let stored = self.complete(upload, &sent.parts, &whole, attempt, step);
+            let stored = StoredObject::new(&upload.key, sent.sealed, stored.await?);
+            Ok(Some(stored))
+        }
+        .await;
+        // After an outage the next attempt goes on with what was sent.
         if let Err(error) = &stored
             && error.class() != ErrorClass::Unavailable
         {
-            self.give_up(&upload).await;
+            self.give_up(upload).await;
         }
-        Ok(StoredObject::new(key, sent.sealed, stored?))
+        stored
     }
 
-    /// Reads and sends all parts, seals the file and asks the caller.
+    /// Reads all parts and sends those that the server does not hold, seals the file
+    /// and asks the caller. `None` where the server holds other bytes than ours.
     async fn send(
         &self,
-        source: &SourceFile,
+        parting: &mut Parting<'_>,
         upload: &GrowingUpload,
-        part_size: usize,
-        verify: Option<Verify>,
-        step: fn(&'static str),
-    ) -> Result<Sent, StorageError> {
-        let size = source.identity().size;
-        let spans = spans(size, part_size);
+        held: &Held,
+    ) -> Result<Option<Sent>, StorageError> {
+        let (source, step, pace) = (parting.source, parting.step, parting.pace.clone());
+        let spans = spans(source.identity().size, parting.part_size);
         let mut parts = Vec::with_capacity(spans.len());
         let mut sending = FuturesUnordered::new();
         let mut whole = Digests::EMPTY;
         for (number, span) in (1..).zip(spans) {
-            let mut read = pin!(async { source.read(span, self.pool.take().await).await });
+            let mut read = pin!(async { source.read(span, self.pool.take(span.size).await).await });
             let (buffer, digests) = loop {
                 tokio::select! {
                     biased;
@@ -102,26 +145,36 @@ impl S3Element {
                 // The file ends early: sealing it below fails and says how.
                 break;
             }
+            let body = buffer.share();
+            if let Some(part) = held.get(&number) {
+                match receipt_if_same(part, body, &digests).await {
+                    Some(receipt) => parts.push(receipt),
+                    None => return Ok(None),
+                }
+                continue;
+            }
             while sending.len() >= self.bucket.config.parts_in_flight
                 && let Some(part) = sending.next().await
             {
                 parts.push(part?);
                 step("storage.part-uploaded");
             }
+            let pace = pace.clone();
             sending.push(async move {
-                self.send_part(upload, number, buffer.share(), digests.crc64nvme)
+                StoreOptions::paced(pace.as_ref(), digests.size).await;
+                self.send_part(upload, number, body, digests.crc64nvme)
                     .await
             });
         }
         let sealed = source.seal(whole).await?;
         step("storage.sealed");
-        StoreOptions::verified(verify, &upload.key, &whole)?;
+        StoreOptions::verified(parting.verify.take(), &upload.key, &whole)?;
         while let Some(part) = sending.next().await {
             parts.push(part?);
             step("storage.part-uploaded");
         }
         parts.sort_unstable_by_key(|part| part.number);
-        Ok(Sent { sealed, parts })
+        Ok(Some(Sent { sealed, parts }))
     }
 }
 

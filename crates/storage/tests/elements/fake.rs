@@ -12,6 +12,8 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use md5::{Digest as _, Md5};
 use tokio::task::JoinSet;
 
 const CHECKSUM: &str = "x-amz-checksum-crc64nvme";
@@ -31,8 +33,10 @@ pub(crate) struct Faults {
     pub(crate) ignores_conditions: bool,
     /// Overwrites when completing, whatever the condition says.
     pub(crate) ignores_complete_conditions: bool,
-    /// Tells no checksum of an object.
+    /// Tells no checksum of an object or a part.
     pub(crate) forgets_checksums: bool,
+    /// Says of uploads that they were begun so long ago.
+    pub(crate) begun_ago: Option<SignedDuration>,
     /// Carries out the next so many writes of objects but answers 500; claims apart.
     pub(crate) lost_replies: usize,
     /// Answers the next so many parts with 503.
@@ -104,6 +108,11 @@ impl Fake {
     /// Ids of the unfinished uploads.
     pub(crate) fn uploads(&self) -> Vec<String> {
         self.kept().uploads.keys().cloned().collect()
+    }
+
+    /// How many parts an unfinished upload has.
+    pub(crate) fn parts(&self, upload: &str) -> usize {
+        self.kept().uploads[upload].parts.len()
     }
 
     /// How many uploads were ever begun.
@@ -390,9 +399,14 @@ impl Kept {
         for (id, upload) in &self.uploads {
             if upload.key.starts_with(&prefix) {
                 let key = &upload.key;
+                // Later ones were begun later.
+                let number: i64 = id["upload-".len()..].parse().unwrap();
+                let ago = self.faults.begun_ago.unwrap_or_default();
+                let begun = Timestamp::now() - ago + SignedDuration::from_millis(number);
                 write!(
                     answer,
-                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"
+                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
+                     <Initiated>{begun}</Initiated></Upload>"
                 )
                 .unwrap();
             }
@@ -403,7 +417,7 @@ impl Kept {
 
 /// The tag of a part.
 fn tag(bytes: &[u8]) -> String {
-    format!("\"{}\"", Digests::of(bytes).crc64nvme)
+    format!("\"{:x}\"", Bytes::copy_from_slice(&Md5::digest(bytes)))
 }
 
 /// Numbers and tags of the parts in the body of a completion.

@@ -10,4 +10,5 @@ mod contract;
 mod fake;
 mod files;
 mod growing;
+mod resume;
 mod s3;
