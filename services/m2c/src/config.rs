@@ -3,14 +3,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use aquifer_runtime::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::daq::MidasConfig;
+use crate::pace::BandwidthConfig;
+use crate::watch::WatchConfig;
 
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct M2cConfig {
-    /// Address of `/livez`, `/readyz` and `/metrics`.
+    /// Address of `/livez`, `/readyz`, `/metrics` and of `/v1/`: status and announcements.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The site whose DAQ writes this buffer. It must be registered in the catalogue.
@@ -41,6 +46,14 @@ pub struct M2cConfig {
     pub record_workers: usize,
     /// Part of the object keys before the site.
     pub key_prefix: String,
+    /// Token that whoever announces runs by HTTP must send; empty asks for none.
+    pub token: Secret,
+    /// How much of the link the ingester may take.
+    pub bandwidth: BandwidthConfig,
+    /// When the ingester calls a person.
+    pub watch: WatchConfig,
+    /// MIDAS's own channels.
+    pub midas: MidasConfig,
 }
 
 impl Default for M2cConfig {
@@ -61,6 +74,10 @@ impl Default for M2cConfig {
             store_workers: 4,
             record_workers: 4,
             key_prefix: "raw".to_owned(),
+            token: Secret::default(),
+            bandwidth: BandwidthConfig::default(),
+            watch: WatchConfig::default(),
+            midas: MidasConfig::default(),
         }
     }
 }

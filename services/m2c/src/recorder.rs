@@ -63,7 +63,8 @@ impl Recorder {
             parent.as_ref(),
         );
         let recorded = retry("record-run", &self.edge.retry, &self.edge.shutdown, || {
-            self.record(&run, &active)
+            let recorded = self.record(&run, &active);
+            self.edge.links.catalogue.watch(recorded)
         });
         match recorded.instrument(span).await {
             Ok(state) => self.recorded(&run, &active, state).await,
@@ -125,6 +126,9 @@ impl Recorder {
         }
         crash_point(steps::RUN_SETTLED);
         events::run_recorded(run, state);
+        if active.closure.is_some() {
+            self.edge.daq.info(format!("run {run} is {state}"));
+        }
         Outcome::Done
     }
 

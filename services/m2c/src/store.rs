@@ -157,12 +157,10 @@ impl Store {
                         verify(digests, &expected, logger)
                     })),
                     step: crash_point,
-                    ..StoreOptions::default()
+                    pace: Some(self.edge.pacer.flow()),
                 };
-                self.edge
-                    .storage
-                    .store_file(&source, key, meta, options)
-                    .await
+                let stored = self.edge.storage.store_file(&source, key, meta, options);
+                self.edge.links.storage.watch(stored).await
             }
         })
         .await
@@ -266,6 +264,8 @@ impl Store {
         reason: String,
     ) -> Result<(), Halt> {
         events::file_quarantined(run, name, state, &reason);
+        let told = format!("file {name} of run {run} is quarantined: {reason}");
+        self.edge.daq.error(told);
         self.edge
             .journal
             .append(Record::Quarantined {
@@ -297,7 +297,10 @@ impl Store {
                 "put-manifest",
                 &self.edge.retry,
                 &self.edge.shutdown,
-                || self.edge.storage.put(&key, body.clone(), &meta),
+                || {
+                    let put = self.edge.storage.put(&key, body.clone(), &meta);
+                    self.edge.links.storage.watch(put)
+                },
             );
             match put.await {
                 Ok(_) => {

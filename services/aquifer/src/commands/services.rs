@@ -16,11 +16,13 @@ pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
         storage: config.storage.clone(),
     };
     let tied = args.until_stdin_closes;
-    service::run(
+    let door = aquifer_m2c::Door::default();
+    service::run_with_routes(
         config.service("m2c", config.m2c.listen),
+        door.routes(),
         async move |context: Context| {
             tie(tied, &context)?;
-            aquifer_m2c::run(settings, context).await
+            aquifer_m2c::run(settings, door, context).await
         },
     )
 }

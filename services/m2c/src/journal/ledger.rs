@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
+use jiff::Timestamp;
 
 use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
 use super::settled::{KnownFile, Settled};
@@ -19,6 +20,7 @@ pub(crate) struct Ledger {
     runs: BTreeMap<RunNumber, Run>,
     to_store: BTreeSet<RunNumber>,
     to_record: BTreeSet<RunNumber>,
+    last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -181,6 +183,7 @@ impl Ledger {
                 version, closure, ..
             } => active.close(version, closure),
             Record::Stored { name, facts, .. } => {
+                self.last_stored = Some((run, active.version, facts.stored_at));
                 active.manifest = None;
                 active.files.insert(name, Progress::Stored(facts));
             }
@@ -234,6 +237,41 @@ impl Ledger {
     /// How many runs wait to be stored, and how many to be recorded.
     pub(crate) fn backlog(&self) -> (usize, usize) {
         (self.to_store.len(), self.to_record.len())
+    }
+
+    /// The run of which a file was stored last, and when, as far as the records go back.
+    pub(crate) fn last_stored(&self) -> Option<(RunNumber, RunVersion, Timestamp)> {
+        self.last_stored
+    }
+
+    /// The highest run number seen.
+    pub(crate) fn newest(&self) -> Option<RunNumber> {
+        self.runs.keys().next_back().copied()
+    }
+
+    /// Every run on its way, by number.
+    pub(crate) fn actives(&self) -> impl Iterator<Item = (RunNumber, &Active)> {
+        self.runs.iter().filter_map(|(run, state)| match state {
+            Run::Active(active) => Some((*run, &**active)),
+            Run::Settled(_) => None,
+        })
+    }
+
+    /// How many files of runs that are done were stored, and how many quarantined.
+    pub(crate) fn settled_files(&self) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for state in self.runs.values() {
+            let Run::Settled(settled) = state else {
+                continue;
+            };
+            for (_, known) in settled.files() {
+                match known {
+                    Some(_) => counts.0 += 1,
+                    None => counts.1 += 1,
+                }
+            }
+        }
+        counts
     }
 
     /// A run on its way; `None` when it is unknown or done.
