@@ -1,6 +1,7 @@
 //! Runs on their way, as they move: on a terminal a live screen, elsewhere one line
 //! per change. Both show what the catalogue says, nothing else.
 
+mod m2c;
 mod model;
 mod plain;
 mod screen;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use aquifer_catalogue::{Catalogue, RunFilter};
 
+pub(crate) use m2c::describe as describe_m2c;
 pub(crate) use model::Model;
 pub(crate) use plain::Plain;
 pub(crate) use screen::{Screen, Wish};
