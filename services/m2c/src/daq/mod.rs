@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
 use crate::events;
@@ -104,15 +105,23 @@ impl DaqLog {
 pub(crate) async fn speak_forever(
     edge: Edge,
     mhttpd: Mhttpd,
-    mut said: mpsc::Receiver<(MessageType, String)>,
+    said: mpsc::Receiver<(MessageType, String)>,
 ) -> anyhow::Result<()> {
-    let user = edge.signals.producer.clone();
-    while let Some(Some((kind, message))) = edge.shutdown.run_until_cancelled(said.recv()).await {
-        if let Err(error) = mhttpd.say(&user, kind, &message).await {
+    speak(&mhttpd, &edge.signals.producer, said, &edge.shutdown).await;
+    Ok(())
+}
+
+async fn speak(
+    mhttpd: &Mhttpd,
+    user: &str,
+    mut said: mpsc::Receiver<(MessageType, String)>,
+    shutdown: &CancellationToken,
+) {
+    while let Some(Some((kind, message))) = shutdown.run_until_cancelled(said.recv()).await {
+        if let Err(error) = mhttpd.say(user, kind, &message).await {
             events::daq_silent(&error);
         }
     }
-    Ok(())
 }
 
 /// Reads slow-control values until shutdown.
@@ -123,10 +132,11 @@ pub(crate) async fn read_slow_forever(
 ) -> anyhow::Result<()> {
     let pause = Duration::from_secs(config.slow_every_secs.max(1));
     while !edge.shutdown.is_cancelled() {
-        match read_slow(&edge, &mhttpd, &config).await {
-            Ok(samples) => {
-                for sample in samples {
-                    if let Err(error) = edge.spool.put(Letter::Sample(sample), None).await {
+        match read_slow(&mhttpd, &config).await {
+            Ok(readings) => {
+                for reading in readings {
+                    let sample = Letter::Sample(reading.sample(&edge));
+                    if let Err(error) = edge.spool.put(sample, None).await {
                         events::spool_failed(&error);
                     }
                 }
@@ -139,12 +149,32 @@ pub(crate) async fn read_slow_forever(
     Ok(())
 }
 
+/// Values that were read together.
+#[derive(Debug)]
+struct Reading {
+    path: String,
+    at: Timestamp,
+    values: BTreeMap<String, f64>,
+}
+
+impl Reading {
+    fn sample(self, edge: &Edge) -> SlowSample {
+        let source = format!("odb:{}", self.path);
+        SlowSample {
+            event_id: SlowSample::id(&edge.site, &source, self.at),
+            site: edge.site.clone(),
+            source,
+            run: None,
+            at: self.at,
+            values: self.values,
+            producer: edge.signals.producer.clone(),
+        }
+    }
+}
+
 /// What the values are now; nothing while a run is being taken that has them in its file.
-async fn read_slow(
-    edge: &Edge,
-    mhttpd: &Mhttpd,
-    config: &MidasConfig,
-) -> Result<Vec<SlowSample>, MhttpdError> {
+/// One request for all of them.
+async fn read_slow(mhttpd: &Mhttpd, config: &MidasConfig) -> Result<Vec<Reading>, MhttpdError> {
     let mut paths = vec!["/Runinfo/State"];
     for slow in &config.slow {
         paths.push(&slow.path);
@@ -159,29 +189,23 @@ async fn read_slow(
     if running && !config.slow_during_runs {
         return Ok(Vec::new());
     }
-    let mut samples = Vec::new();
+    let mut readings = Vec::new();
     for slow in &config.slow {
         let value = next();
         let names: Option<Value> = if slow.names.is_empty() { None } else { next() };
-        let numbers = value
+        let values = value
             .map(|value| values::numbers(&value, names.as_ref()))
             .unwrap_or_default();
-        if !numbers.is_empty() {
-            samples.push(sample(edge, &slow.path, at, numbers));
+        if !values.is_empty() {
+            readings.push(Reading {
+                path: slow.path.clone(),
+                at,
+                values,
+            });
         }
     }
-    Ok(samples)
+    Ok(readings)
 }
 
-fn sample(edge: &Edge, path: &str, at: Timestamp, values: BTreeMap<String, f64>) -> SlowSample {
-    let source = format!("odb:{path}");
-    SlowSample {
-        event_id: SlowSample::id(&edge.site, &source, at),
-        site: edge.site.clone(),
-        source,
-        run: None,
-        at,
-        values,
-        producer: edge.signals.producer.clone(),
-    }
-}
+#[cfg(test)]
+mod tests;
