@@ -45,6 +45,10 @@ pub struct Capabilities {
     pub lists_multipart: bool,
     /// The probe could remove what it had written.
     pub deletes: bool,
+    /// Payloads need not be signed, which halves the cost of an upload. False also
+    /// where that was not tried.
+    #[serde(default)]
+    pub unsigned_payload: bool,
 }
 
 impl Capabilities {

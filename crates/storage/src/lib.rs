@@ -23,5 +23,5 @@ pub use error::{Found, StorageError};
 pub use growing::{GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
-pub use s3::{S3Config, S3Element};
+pub use s3::{S3Config, S3Element, UnsignedPayload, WebIdentity};
 pub use source::SourceFile;

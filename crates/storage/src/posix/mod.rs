@@ -262,6 +262,7 @@ impl StorageElement for PosixElement {
             echoes_checksum: true,
             lists_multipart: true,
             deletes: true,
+            unsigned_payload: false,
         };
         *self
             .capabilities

@@ -1,11 +1,12 @@
 //! The requests themselves, one method each, on whole keys.
 //!
-//! Payloads are not signed: their crc64nvme travels in a header, which is signed, and
-//! a server that was probed to check it needs no second proof at half of the cost of
-//! an upload. What follows from a [`Failure`] is decided elsewhere.
+//! Where it is safe payloads are not signed: their crc64nvme travels in a header, which
+//! is signed, and a server that was probed to check it needs no second proof at half of
+//! the cost of an upload. What follows from a [`Failure`] is decided elsewhere.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aquifer_digest::{Crc64Nvme, Digests};
@@ -36,6 +37,7 @@ const TIME_TO_COMPLETE: Duration = Duration::from_mins(10);
 pub(super) struct Bucket {
     client: Client,
     pub(super) config: S3Config,
+    unsigned: AtomicBool,
 }
 
 /// Where listing several pages has come to.
@@ -59,11 +61,27 @@ impl Bucket {
     pub(super) fn new(config: S3Config) -> Result<Self, StorageError> {
         config.check()?;
         let client = config.client()?;
-        Ok(Self { client, config })
+        let unsigned = AtomicBool::new(config.leaves_payload_unsigned());
+        Ok(Self {
+            client,
+            config,
+            unsigned,
+        })
     }
 
     fn name(&self) -> &str {
         &self.config.bucket
+    }
+
+    /// Whether payloads go unsigned.
+    pub(super) fn leaves_payload_unsigned(&self) -> bool {
+        self.unsigned.load(Ordering::Relaxed)
+    }
+
+    /// From now on payloads are signed, or as configured again.
+    pub(super) fn sign_payloads(&self, sign: bool) {
+        let unsigned = !sign && self.config.leaves_payload_unsigned();
+        self.unsigned.store(unsigned, Ordering::Relaxed);
     }
 
     /// Another limit of time than that of small requests.
@@ -84,7 +102,7 @@ impl Bucket {
         only_new: bool,
     ) -> Result<(), Failure> {
         let time = self.config.time_for(body.len() as u64);
-        let answer = self
+        let mut request = self
             .client
             .put_object()
             .bucket(self.name())
@@ -94,11 +112,11 @@ impl Bucket {
             .set_metadata(Some(for_headers(metadata)))
             .body(ByteStream::from(body))
             .customize()
-            .disable_payload_signing()
-            .config_override(Self::within(time))
-            .send()
-            .await
-            .map_err(|error| Failure::of(&error))?;
+            .config_override(Self::within(time));
+        if self.leaves_payload_unsigned() {
+            request = request.disable_payload_signing();
+        }
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), crc64nvme)
     }
 
@@ -136,7 +154,7 @@ impl Bucket {
     ) -> Result<PartReceipt, Failure> {
         let size = body.len() as u64;
         let time = self.config.time_for(size);
-        let answer = self
+        let mut request = self
             .client
             .upload_part()
             .bucket(self.name())
@@ -146,11 +164,11 @@ impl Bucket {
             .checksum_crc64_nvme(crc64nvme.to_base64())
             .body(ByteStream::from(body))
             .customize()
-            .disable_payload_signing()
-            .config_override(Self::within(time))
-            .send()
-            .await
-            .map_err(|error| Failure::of(&error))?;
+            .config_override(Self::within(time));
+        if self.leaves_payload_unsigned() {
+            request = request.disable_payload_signing();
+        }
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         same_checksum(answer.checksum_crc64_nvme(), crc64nvme)?;
         let etag = answer
             .e_tag

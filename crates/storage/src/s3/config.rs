@@ -1,21 +1,24 @@
 //! How an S3 server is reached, and the client made of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aquifer_runtime::config::Secret;
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::web_identity::{RenewRefused, Sessions, WebIdentity};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 
@@ -26,8 +29,26 @@ const ATTEMPTS: u32 = 2;
 /// S3's smallest part, but for the last.
 pub(super) const LEAST_PART_MIB: u64 = 5;
 
+/// Shortest and longest life of keys that STS gives for a token, in seconds.
+const LEAST_SESSION: u32 = 900;
+const MOST_SESSION: u32 = 12 * 3600;
+
 /// S3's largest part.
 const MOST_PART_MIB: u64 = 5 * 1024;
+
+/// When the payload of a request is not signed. Its crc64nvme, which is, then stands
+/// for it. Signing costs a SHA-256 of all bytes: as much as the rest of an upload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsignedPayload {
+    /// Where nobody can alter it on its way: over TLS, and within this machine.
+    #[default]
+    WhereSafe,
+    /// Over any link: one who can alter bytes on the way can make them fit a CRC.
+    Always,
+    /// Nowhere: for servers that do not take it.
+    Never,
+}
 
 /// An S3 server and a bucket on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,8 +68,14 @@ pub struct S3Config {
     pub access_key: String,
     /// Secret key.
     pub secret_key: Secret,
+    /// Keys for a token, in place of `access-key` and `secret-key`.
+    pub web_identity: WebIdentity,
     /// Whether the bucket goes into the path (most servers) or the host name (AWS).
     pub path_style: bool,
+    /// When the payload of a request is not signed, which halves the cost of an upload:
+    /// over TLS and within this machine, always, or never. A server whose probe shows
+    /// that it does not take it gets signed ones.
+    pub unsigned_payload: UnsignedPayload,
     /// File with PEM certificates that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
     /// Size of a part in MiB, 5 to 5120. Files of up to one part are stored in one
@@ -76,7 +103,9 @@ impl Default for S3Config {
             prefix: String::new(),
             access_key: String::new(),
             secret_key: Secret::default(),
+            web_identity: WebIdentity::default(),
             path_style: true,
+            unsigned_payload: UnsignedPayload::default(),
             ca_file: None,
             part_size_mib: 16,
             parts_in_flight: 4,
@@ -104,6 +133,8 @@ impl S3Config {
                 "part-size-mib is {}, not {LEAST_PART_MIB} to {MOST_PART_MIB}",
                 self.part_size_mib
             )
+        } else if let Some(what) = self.web_identity_is_wrong() {
+            what
         } else if self.parts_in_flight == 0 || self.slowest_rate_kib == 0 {
             "parts-in-flight and slowest-rate-kib must be at least 1".to_owned()
         } else {
@@ -112,10 +143,53 @@ impl S3Config {
         Err(self.wrong(what))
     }
 
+    fn web_identity_is_wrong(&self) -> Option<String> {
+        let WebIdentity {
+            token_file,
+            role_arn,
+            endpoint,
+            session_secs,
+        } = &self.web_identity;
+        if token_file.is_none() {
+            let other = [role_arn, endpoint]
+                .into_iter()
+                .any(|text| !text.is_empty());
+            return other.then(|| "web-identity needs a token-file".to_owned());
+        }
+        if role_arn.is_empty() {
+            Some("web-identity needs a role-arn".to_owned())
+        } else if !(LEAST_SESSION..=MOST_SESSION).contains(session_secs) {
+            Some(format!(
+                "web-identity.session-secs is {session_secs}, not {LEAST_SESSION} to {MOST_SESSION}"
+            ))
+        } else if !endpoint.is_empty() && url::Url::parse(endpoint).is_err() {
+            Some(format!("web-identity.endpoint `{endpoint}` is not a URL"))
+        } else {
+            None
+        }
+    }
+
     fn wrong(&self, what: String) -> StorageError {
         StorageError::Config {
             element: self.element.clone(),
             what,
+        }
+    }
+
+    /// Whether payloads go unsigned, as configured and as the link is.
+    pub(super) fn leaves_payload_unsigned(&self) -> bool {
+        match self.unsigned_payload {
+            UnsignedPayload::Always => true,
+            UnsignedPayload::Never => false,
+            UnsignedPayload::WhereSafe => {
+                url::Url::parse(&self.endpoint).is_ok_and(|url| match url.host() {
+                    _ if url.scheme() == "https" => true,
+                    Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                    Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                    Some(url::Host::Domain(name)) => name == "localhost",
+                    None => false,
+                })
+            }
         }
     }
 
@@ -133,8 +207,6 @@ impl S3Config {
             .connect_timeout(Duration::from_secs(self.connect_timeout_secs))
             .operation_attempt_timeout(self.time_for(0))
             .build();
-        let credentials =
-            Credentials::from_keys(self.access_key.clone(), self.secret_key.reveal(), None);
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(
                 tls::rustls_provider::CryptoMode::Ring,
@@ -146,19 +218,54 @@ impl S3Config {
             .region(Region::new(self.region.clone()))
             .endpoint_url(&self.endpoint)
             .force_path_style(self.path_style)
-            .credentials_provider(credentials)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts)
+            .timeout_config(timeouts.clone())
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled()
                     .grace_period(Duration::from_secs(self.request_timeout_secs))
                     .build(),
             )
-            .http_client(http)
-            .build();
-        Ok(Client::from_conf(config))
+            .http_client(http.clone());
+        let config = if let Some(token_file) = &self.web_identity.token_file {
+            let sts = self.token_service(http, timeouts);
+            let name = format!("aquifer-{}", self.element);
+            let identity = self.web_identity.clone();
+            let sessions = Sessions::new(identity, token_file.clone(), name, sts);
+            let sessions = Arc::new(sessions);
+            let provider: Arc<dyn ProvideCredentials> = Arc::<Sessions>::clone(&sessions);
+            config
+                .credentials_provider(SharedCredentialsProvider::new(provider))
+                // They know best when to renew.
+                .identity_cache(IdentityCache::no_cache())
+                .retry_classifier(RenewRefused(sessions))
+        } else {
+            let (key, secret) = (self.access_key.clone(), self.secret_key.reveal());
+            config.credentials_provider(Credentials::from_keys(key, secret, None))
+        };
+        Ok(Client::from_conf(config.build()))
+    }
+
+    /// The client for the service that gives keys for tokens. Its requests are not
+    /// signed: the token is the proof.
+    fn token_service(
+        &self,
+        http: SharedHttpClient,
+        timeouts: TimeoutConfig,
+    ) -> aws_sdk_sts::Client {
+        let endpoint = match self.web_identity.endpoint.as_str() {
+            "" => &self.endpoint,
+            own => own,
+        };
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(endpoint)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts)
+            .http_client(http);
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 
     fn tls_context(&self) -> Result<tls::TlsContext, StorageError> {
@@ -199,6 +306,28 @@ mod tests {
         broken[4].parts_in_flight = 0;
         for config in broken {
             config.check().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn payloads_are_signed_where_they_could_be_altered_on_the_way() {
+        use UnsignedPayload::{Always, Never, WhereSafe};
+        for (endpoint, unsigned_payload, unsigned) in [
+            ("https://s3.example.org", WhereSafe, true),
+            ("http://s3.example.org", WhereSafe, false),
+            ("http://10.0.0.1:9000", WhereSafe, false),
+            ("http://127.0.0.1:9000", WhereSafe, true),
+            ("http://[::1]:9000", WhereSafe, true),
+            ("http://localhost:9000", WhereSafe, true),
+            ("http://s3.example.org", Always, true),
+            ("https://s3.example.org", Never, false),
+        ] {
+            let config = S3Config {
+                endpoint: endpoint.to_owned(),
+                unsigned_payload,
+                ..usable()
+            };
+            assert_eq!(config.leaves_payload_unsigned(), unsigned, "{endpoint}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
@@ -59,6 +60,7 @@ impl Failure {
             };
         }
         let why = match error {
+            _ if lacks_credentials(error) => Why::Denied,
             SdkError::ConstructionFailure(_) => Why::Rejected,
             _ => Why::NoAnswer,
         };
@@ -136,10 +138,16 @@ fn why(status: u16, code: &str) -> Why {
         "NoSuchBucket" => Why::NoBucket,
         "NoSuchUpload" => Why::NoUpload,
         "NoSuchKey" => Why::NoObject,
-        "BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" => Why::BadDigest,
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentChecksumMismatch"
+        | "XAmzContentSHA256Mismatch" => Why::BadDigest,
         "QuotaExceeded" | "QuotaExceededException" | "EntityTooLargeForQuota" => Why::Full,
         "RequestTimeout" | "SlowDown" | "ServiceUnavailable" | "InternalError" => Why::Troubled,
         "NotImplemented" => Why::Rejected,
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Why::Denied,
+        // A HEAD with expired rights is answered without a word.
+        "" if status == 400 => Why::Denied,
         _ => match status {
             401 | 403 => Why::Denied,
             404 => Why::NoObject,
@@ -152,6 +160,18 @@ fn why(status: u16, code: &str) -> Why {
             _ => Why::Rejected,
         },
     }
+}
+
+/// Whether there were no keys to sign the request with: it was not sent.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and what caused it, in one line.
@@ -186,6 +206,8 @@ mod tests {
             (502, ""),
             (400, "RequestTimeout"),
             (403, "AccessDenied"),
+            (400, "ExpiredToken"),
+            (400, ""),
             (404, "NoSuchBucket"),
             (507, ""),
             (200, ""),

@@ -14,6 +14,7 @@ mod probe;
 mod resume;
 mod store;
 mod upload;
+mod web_identity;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,8 @@ use aws_sdk_s3::primitives::DateTime;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
-pub use self::config::S3Config;
+pub use self::config::{S3Config, UnsignedPayload};
+pub use self::web_identity::WebIdentity;
 
 use self::bucket::{Bucket, UploadMarker};
 use self::failure::{Failure, Why, causes};

@@ -55,6 +55,7 @@ impl Probe<'_> {
     }
 
     async fn run(&mut self) -> Result<Capabilities, Failure> {
+        let unsigned_payload = self.payload_may_be_unsigned().await?;
         let put_is_checked = self.wrong_object_is_refused().await?;
         let part_is_checked = self.wrong_part_is_refused().await?;
         Ok(Capabilities {
@@ -65,6 +66,7 @@ impl Probe<'_> {
             conditional_complete: self.second_complete_is_refused().await?,
             lists_multipart: self.uploads_are_listed().await?,
             deletes: false,
+            unsigned_payload,
         })
     }
 
@@ -80,6 +82,32 @@ impl Probe<'_> {
         bucket
             .put(&key, body, crc64nvme, &BTreeMap::new(), only_new)
             .await
+    }
+
+    /// Tries a good object as configured. A server that refuses it, but takes it
+    /// signed, gets signed ones from now on.
+    async fn payload_may_be_unsigned(&self) -> Result<bool, Failure> {
+        let bucket = &self.element.bucket;
+        bucket.sign_payloads(false);
+        let put = async || {
+            let crc64nvme = self.digests.crc64nvme;
+            self.put("object", CONTENT, crc64nvme, false).await
+        };
+        let refused = match put().await {
+            Ok(()) => return Ok(bucket.leaves_payload_unsigned()),
+            Err(failure) if !bucket.leaves_payload_unsigned() => return Err(failure),
+            Err(failure) => match failure.why {
+                Why::BadDigest | Why::Denied | Why::Rejected => failure,
+                _ => return Err(failure),
+            },
+        };
+        bucket.sign_payloads(true);
+        if put().await.is_ok() {
+            return Ok(false);
+        }
+        // Signing does not help either: what was said first is the reason.
+        bucket.sign_payloads(false);
+        Err(refused)
     }
 
     async fn wrong_object_is_refused(&self) -> Result<bool, Failure> {

@@ -33,8 +33,16 @@ pub(crate) struct Faults {
     pub(crate) ignores_conditions: bool,
     /// Overwrites when completing, whatever the condition says.
     pub(crate) ignores_complete_conditions: bool,
+    /// Takes no payload that is not signed.
+    pub(crate) wants_signed_payloads: bool,
     /// Tells no checksum of an object or a part.
     pub(crate) forgets_checksums: bool,
+    /// Lets in only those with keys that were given for this token.
+    pub(crate) wants_token: Option<String>,
+    /// Takes none of the keys that were given, however new.
+    pub(crate) takes_no_keys: bool,
+    /// Tells that the keys it gives live so long; it takes them until told otherwise.
+    pub(crate) keys_live: Option<SignedDuration>,
     /// Says of uploads that they were begun so long ago.
     pub(crate) begun_ago: Option<SignedDuration>,
     /// Carries out the next so many writes of objects but answers 500; claims apart.
@@ -69,6 +77,9 @@ struct Kept {
     uploads: BTreeMap<String, Upload>,
     begun: usize,
     asked: Vec<Method>,
+    keys_given: usize,
+    keys_refused: usize,
+    keys_taken: Vec<String>,
     faults: Faults,
 }
 
@@ -120,12 +131,26 @@ impl Fake {
         self.kept().begun
     }
 
+    /// From now on none of the keys that were given is taken, and only those for
+    /// another token will be.
+    pub(crate) fn end_sessions(&self, wants_token: &str) {
+        let mut kept = self.kept();
+        kept.keys_taken.clear();
+        kept.faults.wants_token = Some(wants_token.to_owned());
+    }
+
+    /// How often keys were given, and requests refused for theirs.
+    pub(crate) fn sessions(&self) -> (usize, usize) {
+        let kept = self.kept();
+        (kept.keys_given, kept.keys_refused)
+    }
+
     /// The methods of all requests since this was last called.
     pub(crate) fn asked(&self) -> Vec<Method> {
         std::mem::take(&mut self.kept().asked)
     }
 
-    /// Keys of the objects.
+    /// Names of the objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.kept().objects.keys().cloned().collect()
     }
@@ -157,6 +182,19 @@ async fn answer(
         .trim_start_matches('/');
     let key = key.to_owned();
     let upload = query.get("uploadId").cloned();
+    let hash = header(&headers, "x-amz-content-sha256");
+    if kept.faults.wants_signed_payloads && hash.as_deref() == Some("UNSIGNED-PAYLOAD") {
+        return error(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch");
+    }
+    let session = header(&headers, "x-amz-security-token").unwrap_or_default();
+    if method == Method::POST && uri.path() == "/" {
+        return kept.give_keys(&body);
+    }
+    let known = kept.keys_taken.contains(&session) && !kept.faults.takes_no_keys;
+    if kept.faults.wants_token.is_some() && !known {
+        kept.keys_refused += 1;
+        return error(StatusCode::BAD_REQUEST, "ExpiredToken");
+    }
     match (method.as_str(), key.as_str(), upload) {
         ("GET", "", _) if query.contains_key("uploads") => kept.list_uploads(&query),
         ("GET", "", _) => kept.list(&query),
@@ -180,6 +218,38 @@ async fn answer(
 }
 
 impl Kept {
+    /// `AssumeRoleWithWebIdentity`.
+    fn give_keys(&mut self, body: &[u8]) -> Response {
+        let form = String::from_utf8_lossy(body);
+        let value = |name: &str| {
+            let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(found, _)| *found == name);
+            found.map(|(_, value)| value.to_owned())
+        };
+        assert_eq!(value("Action").unwrap(), "AssumeRoleWithWebIdentity");
+        assert_eq!(
+            value("RoleArn").unwrap(),
+            "arn%3Aaws%3Aiam%3A%3Arole%2FIngest"
+        );
+        if value("WebIdentityToken") != self.faults.wants_token {
+            return error(StatusCode::BAD_REQUEST, "InvalidIdentityToken");
+        }
+        self.keys_given += 1;
+        let session = format!("session-{}", self.keys_given);
+        self.keys_taken.push(session.clone());
+        let life = self
+            .faults
+            .keys_live
+            .unwrap_or(SignedDuration::from_hours(1));
+        let expiration = Timestamp::now() + life;
+        xml(format!(
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+             <AccessKeyId>k</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>{session}</SessionToken><Expiration>{expiration}</Expiration>\
+             </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        ))
+    }
+
     fn put(&mut self, key: String, headers: &HeaderMap, body: Bytes) -> Response {
         let claimed = header(headers, CHECKSUM);
         if !self.faults.takes_wrong_checksums && !is_right(claimed.as_deref(), &body) {

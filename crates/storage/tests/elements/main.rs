@@ -12,3 +12,4 @@ mod files;
 mod growing;
 mod resume;
 mod s3;
+mod web_identity;

@@ -20,6 +20,7 @@ const HONEST: Capabilities = Capabilities {
     echoes_checksum: true,
     lists_multipart: true,
     deletes: true,
+    unsigned_payload: true,
 };
 
 async fn probed(faults: Faults) -> (Capabilities, Fake) {
@@ -47,8 +48,19 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
         forgets_checksums: true,
         ..Faults::default()
     };
+    let exacting = Faults {
+        wants_signed_payloads: true,
+        ..Faults::default()
+    };
     let cases = [
         (Faults::default(), HONEST),
+        (
+            exacting,
+            Capabilities {
+                unsigned_payload: false,
+                ..HONEST
+            },
+        ),
         (
             lying,
             Capabilities {
@@ -85,6 +97,22 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
         assert_eq!(found, expected, "{faults:?}");
         assert!(fake.keys().is_empty() && fake.uploads().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_signed_payloads_gets_them_after_its_probe() {
+    let (files, fake) = (Files::new(), Fake::start().await);
+    fake.set(Faults {
+        wants_signed_payloads: true,
+        ..Faults::default()
+    });
+    let element = s3(&fake.endpoint);
+    let path = files.write("file", &content(PART + 1, 1));
+    let error = store(&element, &path, "a", StoreOptions::default()).await;
+    assert!(matches!(error, Err(StorageError::Damaged { .. })));
+    element.probe().await.unwrap();
+    let stored = store(&element, &path, "a", StoreOptions::default()).await;
+    assert_eq!(stored.unwrap().evidence, EvidenceLevel::E2);
 }
 
 #[tokio::test]
