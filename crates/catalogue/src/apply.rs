@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::draft::{Draft, fill};
 use crate::error::CatalogueError;
-use crate::facts::{ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
+use crate::facts::{BufferCopy, ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
 use crate::fit;
 use crate::machine;
 use crate::rows::{FileRow, ReplicaRow};
@@ -225,7 +225,12 @@ fn keep_buffer_copy(
     buffer: &str,
     facts: &StoredFileFacts,
 ) -> Result<(), CatalogueError> {
-    if draft.replica(&facts.name, buffer).is_some() {
+    if let Some(place) = draft.replica(&facts.name, buffer) {
+        let state = draft.replicas[place].row.state;
+        if matches!(state, ReplicaState::Suspect | ReplicaState::Lost) {
+            let why = "it was read again, whole";
+            draft.move_replica(place, ReplicaState::Available, why, None)?;
+        }
         return Ok(());
     }
     // Uploaded as it lay there, or decoded on the way.
@@ -254,8 +259,44 @@ fn keep_buffer_copy(
     Ok(())
 }
 
+/// The buffer holds a stored file's bytes in this form.
+pub(crate) fn buffer_copy(draft: &mut Draft, copy: &BufferCopy) -> Result<(), CatalogueError> {
+    check_hex("crc64nvme in the buffer", &copy.crc64nvme, 16)?;
+    let Some(place) = draft.replica(&copy.name, &copy.element) else {
+        return Ok(());
+    };
+    let row = &draft.replicas[place].row;
+    let held = matches!(
+        row.state,
+        ReplicaState::Available | ReplicaState::Suspect | ReplicaState::Lost
+    );
+    let same = row.location == copy.location.as_str()
+        && row.stored_size == copy.size
+        && row.stored_crc64nvme.as_ref() == Some(&copy.crc64nvme)
+        && row.state == ReplicaState::Available;
+    if held && !same {
+        let row = draft.change_replica(place);
+        row.location = copy.location.to_string();
+        row.encoding = copy.encoding;
+        row.stored_size = copy.size;
+        row.stored_crc64nvme = Some(copy.crc64nvme.clone());
+        row.evidence = EvidenceLevel::E4;
+        "read and compared with the file's seal".clone_into(&mut row.evidence_method);
+        row.evidence_value = format!("crc64nvme:{} size:{}", copy.crc64nvme, copy.size);
+        row.evidence_at = micros("time of the evidence", copy.seen_at)?;
+        let evidence = evidence(&draft.replicas[place].row);
+        let why = "the buffer holds the file's bytes in this form";
+        draft.move_replica(place, ReplicaState::Available, why, Some(&evidence))?;
+    }
+    let file = draft.file(&copy.name, "found in the buffer");
+    if held && draft.files[file].row.identity != Some(copy.identity) {
+        draft.change_file(file).identity = Some(copy.identity);
+    }
+    Ok(())
+}
+
 /// A file cannot be trusted, or is gone. Once it is in object storage that concerns only
-/// the buffer's copy, which becomes suspect.
+/// the buffer's copy, which becomes suspect, or is lost.
 pub(crate) fn quarantine(
     draft: &mut Draft,
     name: &FileName,
@@ -275,11 +316,18 @@ pub(crate) fn quarantine(
     if machine::is_stored(row.state) {
         let buffer = row.buffer.clone().unwrap_or_default();
         let copy = draft.replica(name, &buffer);
-        if let Some(copy) = copy
-            && draft.replicas[copy].row.state == ReplicaState::Available
-        {
+        if let Some(copy) = copy {
             let evidence = json!({ "buffer": state });
-            draft.move_replica(copy, ReplicaState::Suspect, reason, Some(&evidence))?;
+            let to = match (state, draft.replicas[copy].row.state) {
+                (FileState::Vanished, ReplicaState::Available | ReplicaState::Suspect) => {
+                    Some(ReplicaState::Lost)
+                }
+                (_, ReplicaState::Available) => Some(ReplicaState::Suspect),
+                _ => None,
+            };
+            if let Some(to) = to {
+                draft.move_replica(copy, to, reason, Some(&evidence))?;
+            }
         }
     } else {
         draft.move_file(place, state, reason, None)?;

@@ -190,6 +190,27 @@ pub struct StoredFileFacts {
     pub stored_at: Timestamp,
 }
 
+/// What lies in the buffer of a file that is stored: its bytes, in whatever form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferCopy {
+    /// The file.
+    pub name: FileName,
+    /// Storage element of the DAQ's disk.
+    pub element: String,
+    /// Its name there, which differs where another program compressed it.
+    pub location: FileName,
+    /// What that file is.
+    pub identity: FileIdentity,
+    /// How its bytes are made from the file's.
+    pub encoding: Encoding,
+    /// Bytes in the buffer.
+    pub size: u64,
+    /// CRC-64/NVME of these, 16 hexadecimal digits.
+    pub crc64nvme: String,
+    /// When they were read, and found to decode to the file's bytes.
+    pub seen_at: Timestamp,
+}
+
 /// Files of a closed run that are in object storage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {

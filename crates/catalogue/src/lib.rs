@@ -34,7 +34,8 @@ pub use catalogue::Catalogue;
 pub use config::CatalogueConfig;
 pub use error::CatalogueError;
 pub use facts::{
-    Attribute, AttributeValue, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts, StoredRun,
+    Attribute, AttributeValue, BufferCopy, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,
+    StoredRun,
 };
 pub use journal::JournalAdvance;
 pub use lease::Lease;

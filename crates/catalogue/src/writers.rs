@@ -7,7 +7,7 @@ use crate::announce::{self, Mail};
 use crate::apply;
 use crate::catalogue::{Catalogue, begin, commit};
 use crate::error::CatalogueError;
-use crate::facts::{ClosedRun, OpenedRun, StoredRun};
+use crate::facts::{BufferCopy, ClosedRun, OpenedRun, StoredRun};
 use crate::fit;
 use crate::rows::RunRow;
 use crate::save::post;
@@ -105,6 +105,26 @@ impl Catalogue {
         let announce = |draft: &_| announce::signals(draft, signals);
         let draft = self
             .change("quarantine a file", id, who, apply, announce)
+            .await?;
+        Ok(draft.run)
+    }
+
+    /// The buffer holds a stored file's bytes in another form than before: compressed by
+    /// another program, or in another inode. Changes nothing for files that are not
+    /// stored and for copies that are being deleted.
+    ///
+    /// Errors: [`CatalogueError::UnknownSite`], [`CatalogueError::UnknownElement`],
+    /// outages.
+    pub async fn record_buffer_copy(
+        &self,
+        id: &RunId,
+        copy: &BufferCopy,
+        who: &str,
+    ) -> Result<RunRow, CatalogueError> {
+        let apply = |draft: &mut _| apply::buffer_copy(draft, copy);
+        let announce = |_: &_| Ok(Vec::new());
+        let draft = self
+            .change("record a copy in the buffer", id, who, apply, announce)
             .await?;
         Ok(draft.run)
     }

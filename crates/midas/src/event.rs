@@ -105,6 +105,9 @@ impl EventKind {
 pub struct Event<'a> {
     /// Its header.
     pub header: EventHeader,
+    /// How many whole events come before it in the file. With the file it is the event's
+    /// identity.
+    pub ordinal: u64,
     /// Where its header begins, in bytes from the start of the decoded file.
     pub offset: u64,
     /// The bytes after the header.
@@ -114,6 +117,11 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// Its bytes in the file, header and payload.
+    pub fn length(&self) -> u64 {
+        (HEADER_BYTES + self.payload.len()) as u64
+    }
+
     /// What kind of event it is.
     pub fn kind(&self) -> EventKind {
         self.header.kind()

@@ -8,8 +8,8 @@
 use std::io::{Read, Write};
 
 use aquifer_midas::{
-    BankError, BankFormat, BankName, EventBuilder, EventKind, ReadError, Reader, Tid, Writer,
-    decode,
+    BankError, BankFormat, BankName, Damage, DamageKind, Encoder, Encoding, EventBuilder,
+    EventKind, Reader, Tid, Writer, decode,
 };
 use proptest::prelude::*;
 
@@ -78,41 +78,45 @@ fn write(run: u32, odb: &[u8], events: &[PlainEvent]) -> (Vec<u8>, Vec<u64>) {
     (writer.into_inner(), ends)
 }
 
-/// Every whole event, and what ended the file.
-fn read(bytes: impl Read) -> (Vec<(EventKind, PlainEvent)>, Option<ReadError>) {
+/// Every whole event, and every damage.
+fn read(bytes: impl Read) -> (Vec<(EventKind, PlainEvent)>, Vec<Damage>) {
     let mut reader = Reader::new(bytes);
     let mut events = Vec::new();
+    let mut damages = Vec::new();
     loop {
-        match reader.read_event() {
-            Ok(None) => return (events, None),
-            Err(error) => return (events, Some(error)),
-            Ok(Some(event)) => {
-                let mut format = BankFormat::Bank16;
-                let mut banks = Vec::new();
-                if event.kind() == EventKind::Data {
-                    let all = event.banks().unwrap();
-                    format = all.format();
-                    assert!(all.slack().is_empty());
-                    banks.extend(all.map(|bank| {
-                        let bank = bank.unwrap();
-                        PlainBank {
-                            name: bank.name.0,
-                            tid: bank.tid.0,
-                            data: bank.data.to_vec(),
-                        }
-                    }));
-                }
-                let header = event.header;
-                let plain = PlainEvent {
-                    id: header.id,
-                    serial: header.serial_number,
-                    time: header.time_stamp,
-                    format,
-                    banks,
-                };
-                events.push((event.kind(), plain));
+        let event = match reader.read_event() {
+            Ok(None) => return (events, damages),
+            Ok(Some(event)) => event,
+            Err(error) => {
+                damages.push(error.damage().unwrap().clone());
+                continue;
             }
+        };
+        let mut format = BankFormat::Bank16;
+        let mut banks = Vec::new();
+        if event.kind() == EventKind::Data {
+            let all = event.banks().unwrap();
+            format = all.format();
+            assert!(all.slack().is_empty());
+            banks.extend(all.map(|bank| {
+                let bank = bank.unwrap();
+                PlainBank {
+                    name: bank.name.0,
+                    tid: bank.tid.0,
+                    data: bank.data.to_vec(),
+                }
+            }));
         }
+        let header = event.header;
+        let plain = PlainEvent {
+            id: header.id,
+            serial: header.serial_number,
+            time: header.time_stamp,
+            format,
+            banks,
+        };
+        assert_eq!(event.ordinal, events.len() as u64);
+        events.push((event.kind(), plain));
     }
 }
 
@@ -129,14 +133,31 @@ impl Read for Dribble<'_> {
     }
 }
 
-fn gzip(members: &[&[u8]]) -> Vec<u8> {
+/// Each member, frame or stream on its own, one after the other.
+fn encode(encoding: Encoding, members: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     for member in members {
-        let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+        let mut encoder = Encoder::new(out, encoding).unwrap();
         encoder.write_all(member).unwrap();
         out = encoder.finish().unwrap();
     }
     out
+}
+
+const ENCODINGS: [Encoding; 5] = [
+    Encoding::Identity,
+    Encoding::Gzip,
+    Encoding::Bzip2,
+    Encoding::Lz4,
+    Encoding::Zstd,
+];
+
+fn an_encoding() -> impl Strategy<Value = Encoding> {
+    proptest::sample::select(&ENCODINGS[..])
+}
+
+fn a_compression() -> impl Strategy<Value = Encoding> {
+    proptest::sample::select(&ENCODINGS[1..])
 }
 
 proptest! {
@@ -147,8 +168,8 @@ proptest! {
         step in 1_usize..64,
     ) {
         let (bytes, _) = write(42, &odb, &events);
-        let (found, error) = read(Dribble { bytes: &bytes, step });
-        prop_assert!(error.is_none(), "{:?}", error);
+        let (found, damages) = read(Dribble { bytes: &bytes, step });
+        prop_assert!(damages.is_empty(), "{:?}", damages);
         prop_assert_eq!(found.first().unwrap().0, EventKind::BeginOfRun);
         prop_assert_eq!(found.last().unwrap().0, EventKind::EndOfRun);
         let inner: Vec<_> = found[1..found.len() - 1].iter().map(|(_, e)| e.clone()).collect();
@@ -159,45 +180,48 @@ proptest! {
     fn any_cut_keeps_the_events_before_it_and_says_where(
         events in proptest::collection::vec(an_event(), 0..6),
         position in any::<proptest::sample::Index>(),
-        compressed in any::<bool>(),
+        encoding in an_encoding(),
     ) {
         let (bytes, ends) = write(42, b"{}", &events);
         let cut = position.index(bytes.len() + 1);
-        let (found, error) = if compressed {
-            // The cut is in the middle of the second member's trailer or data.
-            let whole = gzip(&[&bytes[..cut]]);
-            read(decode(std::io::Cursor::new(whole)).unwrap().unwrap())
-        } else {
-            read(&bytes[..cut])
-        };
+        let whole = encode(encoding, &[&bytes[..cut]]);
+        let (found, damages) = read(decode(&whole[..]).unwrap());
         let whole = ends.iter().filter(|end| **end <= cut as u64).count();
         let begin = if whole == 0 { 0 } else { ends[whole - 1] };
+        let left = cut as u64 - begin;
         prop_assert_eq!(found.len(), whole);
-        match error {
-            None => prop_assert_eq!(begin, cut as u64),
-            Some(ReadError::Truncated { offset, expected, found }) => {
-                prop_assert_eq!(offset, begin);
-                prop_assert_eq!(found, cut as u64 - begin);
-                let size = if found < 16 { 16 } else { ends[whole] - begin };
-                prop_assert_eq!(expected, size);
-            }
-            Some(other) => prop_assert!(false, "{other}"),
-        }
+        let expected = if left < 16 { 16 } else { ends[whole] - begin };
+        let wanted = (left > 0).then_some(Damage {
+            kind: DamageKind::Truncated { expected },
+            offset: begin,
+            length: left,
+            compressed_offset: None,
+        });
+        prop_assert_eq!(damages, wanted.into_iter().collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_cut_gzip_is_a_truncation(
+    fn a_cut_compressed_file_is_never_taken_for_a_whole_one(
         events in proptest::collection::vec(an_event(), 1..6),
+        split in any::<proptest::sample::Index>(),
         position in any::<proptest::sample::Index>(),
+        encoding in a_compression(),
     ) {
         let (bytes, _) = write(42, b"{}", &events);
-        let whole = gzip(&[&bytes]);
-        // Shorter than its magic it is not known to be gzip.
-        let cut = 2 + position.index(whole.len() - 2);
-        let cut = whole[..cut].to_vec();
-        let (found, error) = read(decode(std::io::Cursor::new(cut)).unwrap().unwrap());
-        let error = error.expect("a gzip without its end is never a whole file");
-        prop_assert!(matches!(error, ReadError::Truncated { .. }), "{error}");
+        let (left, right) = bytes.split_at(split.index(bytes.len()));
+        let first = encode(encoding, &[left]);
+        let whole = encode(encoding, &[left, right]);
+        // Shorter than its magic it is not known to be compressed.
+        let cut = 4 + position.index(whole.len() - 4);
+        prop_assume!(cut != first.len());
+        let (found, damages) = read(decode(&whole[..cut]).unwrap());
+        let Some(Damage { kind, length, compressed_offset, .. }) = damages.last() else {
+            return Err(TestCaseError::fail("no damage"));
+        };
+        let broken = matches!(kind, DamageKind::Compression { encoding: of, .. } if *of == encoding);
+        prop_assert!(broken, "{:?}", damages);
+        prop_assert_eq!(*length, 0);
+        prop_assert!(compressed_offset.unwrap() <= cut as u64);
         prop_assert!(found.len() <= events.len() + 2);
         for (have, want) in found.iter().skip(1).zip(&events) {
             prop_assert_eq!(&have.1, want);
@@ -205,9 +229,68 @@ proptest! {
     }
 
     #[test]
+    fn events_behind_garbage_are_found(
+        before in proptest::collection::vec(an_event(), 0..4),
+        after in proptest::collection::vec(an_event(), 0..4),
+        garbage in proptest::collection::vec(any::<u8>(), 1..3000),
+    ) {
+        let (bytes, ends) = write(42, b"{}", &before);
+        // Without the end of run: the garbage is in its place.
+        let begin = ends[before.len()];
+        let (more, more_ends) = write(43, b"{}", &after);
+        let file = [&bytes[..begin as usize], &garbage, &more].concat();
+        let (found, damages) = read(&file[..]);
+        let found: Vec<_> = found.into_iter().map(|(_, event)| event).collect();
+        prop_assert_eq!(found.len(), 1 + before.len() + more_ends.len());
+        prop_assert_eq!(&found[1..=before.len()], &before[..]);
+        prop_assert_eq!(&found[before.len() + 2..found.len() - 1], &after[..]);
+        let lost: Vec<_> = damages.iter().map(|damage| (damage.offset, damage.length)).collect();
+        prop_assert_eq!(lost, vec![(begin, garbage.len() as u64)]);
+    }
+
+    #[test]
+    fn an_event_that_was_cut_swallows_nothing_of_the_next_run(
+        events in proptest::collection::vec(an_event(), 1..4),
+        position in any::<proptest::sample::Index>(),
+        size in 100_usize..5000,
+    ) {
+        let mut last = EventBuilder::new(1, BankFormat::Bank32);
+        last.values(BankName(*b"CAM0"), &vec![0x55_u8; size]).unwrap();
+        let mut writer = Writer::new(Vec::new());
+        writer.begin_of_run(41, 1, b"{}").unwrap();
+        let begin = writer.offset();
+        writer.event(&last).unwrap();
+        let mut file = writer.into_inner();
+        let length = file.len() - begin as usize;
+        let cut = 16 + position.index(length - 16);
+        file.truncate(begin as usize + cut);
+        let (next, ends) = write(42, b"{}", &events);
+        // Where it ends with an event, it cannot be told from one that holds events.
+        prop_assume!(!ends.contains(&((length - cut) as u64)));
+        file.extend_from_slice(&next);
+        let (found, damages) = read(&file[..]);
+        prop_assert_eq!(found.len(), 1 + ends.len());
+        prop_assert_eq!(damages.len(), 1);
+        prop_assert_eq!((damages[0].offset, damages[0].length), (begin, cut as u64));
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut reader = Reader::new(&bytes[..]);
-        while let Ok(Some(event)) = reader.read_event() {
+        let mut covered = 0;
+        loop {
+            let event = match reader.read_event() {
+                Ok(None) => break,
+                Ok(Some(event)) => event,
+                Err(error) => {
+                    let damage = error.damage().unwrap();
+                    prop_assert_eq!(damage.offset, covered);
+                    covered += damage.length;
+                    continue;
+                }
+            };
+            prop_assert_eq!(event.offset, covered);
+            covered += event.length();
             if let Ok(banks) = event.banks() {
                 for bank in banks.flatten() {
                     let _ = bank.values::<u16>().map(Iterator::count);
@@ -215,7 +298,8 @@ proptest! {
             }
             let _ = event.odb().map(|odb| odb.parse().is_ok());
         }
-        if let Ok(Ok(mut stream)) = decode(std::io::Cursor::new(bytes)) {
+        prop_assert_eq!(covered, bytes.len() as u64);
+        if let Ok(mut stream) = decode(&bytes[..]) {
             let _ = stream.read_to_end(&mut Vec::new());
         }
     }
@@ -240,62 +324,68 @@ proptest! {
         }
         prop_assert_eq!(count, ends.len());
     }
+}
 
-    #[test]
-    fn skimming_sees_the_same_headers(
-        events in proptest::collection::vec(an_event(), 0..8),
-        step in 1_usize..64,
-        position in any::<proptest::sample::Index>(),
-    ) {
-        let (bytes, _) = write(42, b"{}", &events);
-        let bytes = &bytes[..position.index(bytes.len() + 1)];
-        let mut full = Reader::new(bytes);
-        let mut skim = Reader::new(Dribble { bytes, step });
-        loop {
-            match (full.read_event(), skim.skim()) {
-                (Ok(None), Ok(None)) => break,
-                (Ok(Some(event)), Ok(Some(seen))) => {
-                    prop_assert_eq!((event.header, event.offset), (seen.header, seen.offset));
-                }
-                (Err(left), Err(right)) => {
-                    prop_assert_eq!(left.to_string(), right.to_string());
-                }
-                (left, right) => prop_assert!(false, "{left:?} {right:?}"),
-            }
-        }
-        prop_assert_eq!(full.offset(), skim.offset());
+#[test]
+fn many_members_are_one_file() {
+    let (bytes, _) = write(7, b"{}", &[]);
+    let (head, tail) = bytes.split_at(20);
+    for encoding in ENCODINGS {
+        let whole = encode(encoding, &[head, b"", tail]);
+        let (found, damages) = read(decode(&whole[..]).unwrap());
+        assert_eq!((found.len(), damages), (2, Vec::new()), "{encoding}");
     }
 }
 
 #[test]
-fn gzip_of_many_members_is_one_file() {
+fn a_wrong_checksum_of_the_compressed_form_is_damage() {
     let (bytes, _) = write(7, b"{}", &[]);
-    let (head, tail) = bytes.split_at(20);
-    let whole = gzip(&[head, tail]);
-    let (found, error) = read(decode(std::io::Cursor::new(whole)).unwrap().unwrap());
-    assert_eq!((found.len(), error.is_none()), (2, true));
+    for (encoding, from_the_end) in [(Encoding::Gzip, 8), (Encoding::Lz4, 1)] {
+        let mut whole = encode(encoding, &[&bytes]);
+        let checksum = whole.len() - from_the_end;
+        whole[checksum] ^= 1;
+        let (found, damages) = read(decode(&whole[..]).unwrap());
+        assert_eq!(found.len(), 2, "the events themselves were whole");
+        let kinds: Vec<_> = damages.iter().map(|damage| &damage.kind).collect();
+        assert!(
+            matches!(kinds[..], [DamageKind::Compression { .. }]),
+            "{encoding} {kinds:?}"
+        );
+        assert_eq!(damages[0].offset, bytes.len() as u64);
+    }
 }
 
 #[test]
-fn a_wrong_gzip_checksum_is_damage() {
+fn a_failing_disk_under_a_decoder_is_no_damage() {
+    struct Gone;
+    impl Read for Gone {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StaleNetworkFileHandle.into())
+        }
+    }
     let (bytes, _) = write(7, b"{}", &[]);
-    let mut whole = gzip(&[&bytes]);
-    let checksum = whole.len() - 8;
-    whole[checksum] ^= 1;
-    let (found, error) = read(decode(std::io::Cursor::new(whole)).unwrap().unwrap());
-    let error = error.unwrap();
-    assert!(matches!(error, ReadError::Corrupt { .. }), "{error}");
-    assert!(error.is_damage());
-    assert_eq!(found.len(), 2, "the events themselves were whole");
+    for encoding in ENCODINGS {
+        let whole = encode(encoding, &[&bytes]);
+        let begin = &whole[..whole.len() / 2];
+        let mut reader = Reader::new(decode(begin.chain(Gone)).unwrap());
+        let error = loop {
+            match reader.read_event() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("{encoding}: half a file is not a file"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.damage().is_none(), "{encoding}: {error}");
+    }
 }
 
 #[test]
-fn a_size_that_no_event_has_is_refused() {
+fn a_size_that_no_event_has_is_damage() {
     let (bytes, _) = write(7, b"{}", &[]);
     let mut reader = Reader::new(&bytes[..]).with_event_limit(1);
     assert_eq!(
         reader.read_event().unwrap_err().to_string(),
-        "event at byte 0 claims 2 bytes, more than the limit of 1"
+        "damage at byte 0, 36 bytes: no event: it would have 2 bytes, more than the limit of 1"
     );
 }
 

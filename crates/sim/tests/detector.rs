@@ -175,7 +175,7 @@ fn a_crash_leaves_whole_events_and_a_piece() {
         assert_eq!(truth.files[0].size, bytes.len() as u64);
         assert_eq!(truth.files[0].crc32c, Digests::of(&bytes).crc32c);
         let (seen, error) = read(&bytes);
-        cut += u32::from(matches!(error, Some(ReadError::Truncated { .. })));
+        cut += u32::from(matches!(error, Some(ReadError::Damaged(_))));
         assert!(seen.iter().all(|event| event.kind != EventKind::EndOfRun));
         let events = seen.iter().filter(|event| event.kind == EventKind::Data);
         assert_eq!(events.count() as u64, truth.events);

@@ -106,6 +106,7 @@ pub(crate) fn closed(
             files,
             trace: Some(trace),
             learnt_at: Timestamp::now(),
+            instead: None,
         },
     })))
 }
@@ -116,7 +117,7 @@ fn version_of(edge: &Edge, run: RunNumber, files: &[ExpectedFile]) -> RunVersion
     let ledger = edge.journal.ledger();
     let rewritten = files.iter().any(|file| {
         let path = edge.rules.path(&file.name);
-        match ledger.knowledge(run, &file.name) {
+        match ledger.knowledge(run, &file.name, &file.name) {
             Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                 .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
             _ => false,
@@ -151,5 +152,6 @@ fn expected(
         name: file.name.clone(),
         size: file.size,
         crc32c,
+        disk: None,
     })
 }

@@ -237,7 +237,7 @@ impl Buffer {
 
 /// Looks a file's name up in the ledger.
 pub(crate) fn lookup(ledger: &Ledger, run: RunNumber, name: &FileName) -> (Knowledge, RunVersion) {
-    (ledger.knowledge(run, name), ledger.version(run))
+    (ledger.knowledge(run, name, name), ledger.version(run))
 }
 
 fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {

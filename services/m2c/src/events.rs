@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use aquifer_bus::BusError;
-use aquifer_schemas::{FileName, FileState, RunId, RunNumber};
+use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber};
 use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
 
@@ -113,6 +113,11 @@ pub(crate) fn run_recorded(run: &RunId, state: &'static str) {
 
 pub(crate) fn recording_needs_help(run: &RunId, error: &dyn std::fmt::Display) {
     tracing::error!(%run, %error, "run cannot be recorded; it will be tried again");
+    counter!(names::RECORDING_FAILURES).increment(1);
+}
+
+pub(crate) fn signal_not_told(signal: &AlertSignal, error: &dyn std::fmt::Display) {
+    tracing::error!(signal = %signal.name, subject = %signal.subject, %error, "a signal cannot be recorded; it will be tried again");
     counter!(names::RECORDING_FAILURES).increment(1);
 }
 

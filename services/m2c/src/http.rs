@@ -12,6 +12,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use aquifer_digest::FileIdentity;
 use aquifer_runtime::config::Secret;
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
@@ -203,11 +204,14 @@ fn contradicts(edge: &Edge, run: RunNumber, version: u32, closure: &Closure) -> 
         return None;
     }
     closure.files.iter().find_map(|file| {
-        let Knowledge::Stored(known) = ledger.knowledge(run, &file.name) else {
+        let Knowledge::Stored(known) = ledger.knowledge(run, &file.name, &file.name) else {
             return None;
         };
+        let found = std::fs::symlink_metadata(edge.rules.path(&file.name)).ok()?;
         let (said, stored) = (file.size?, known.identity.size);
-        (said != stored).then(|| {
+        // Under this very name, and not in another encoding.
+        let same = FileIdentity::from(&found) == known.identity;
+        (same && said != stored).then(|| {
             format!(
                 "file `{}` is stored with {stored} bytes, and {said} are announced",
                 file.name

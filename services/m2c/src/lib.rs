@@ -230,7 +230,7 @@ async fn record_forever(edge: Edge, config: M2cConfig) -> anyhow::Result<()> {
         },
     );
     let looking = link.keep_looking(shutdown, || edge.catalogue.sites());
-    tokio::join!(recording, looking);
+    tokio::join!(recording, looking, recorder.tell_forever());
     Ok(())
 }
 

@@ -7,19 +7,21 @@
 use std::time::Duration;
 
 use aquifer_catalogue::{
-    Attribute, CatalogueError, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts, StoredRun,
+    Attribute, BufferCopy, CatalogueError, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,
+    StoredRun,
 };
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
 use aquifer_runtime::trace::span_with_parent;
-use aquifer_schemas::{AlertSignal, Encoding, FileName, RunId, RunNumber};
+use aquifer_schemas::{AlertSignal, Encoding, FileName, FileState, RunId, RunNumber};
 use jiff::Timestamp;
 use tracing::{Instrument, info_span};
 
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Active, Closure, Ledger, Progress, Record, StoredFacts};
+use crate::journal::{Active, BufferForm, Closure, Ledger, Progress, Record, StoredFacts};
+use crate::signals::Signals;
 use crate::steps;
 use crate::store::trace_of;
 
@@ -81,10 +83,51 @@ impl Recorder {
 
     async fn record(&self, run: &RunId, active: &Active) -> Result<&'static str, CatalogueError> {
         let catalogue = &self.edge.catalogue;
-        let Some(closure) = &active.closure else {
-            let row = catalogue.record_opened(&self.opened(run, active)).await?;
-            return Ok(row.state.as_str());
+        let mut state = match &active.closure {
+            Some(closure) => self.record_closed(run, active, closure).await?,
+            // It was recorded to its end before, and only the buffer has changed.
+            None if active.reopened => "unchanged",
+            None => {
+                let row = catalogue.record_opened(&self.opened(run, active)).await?;
+                row.state.as_str()
+            }
         };
+        for (name, form) in &active.forms {
+            if let Some(copy) = buffer_copy(name, form, &self.edge.buffer_element) {
+                let who = &self.edge.signals.producer;
+                state = catalogue
+                    .record_buffer_copy(run, &copy, who)
+                    .await?
+                    .state
+                    .as_str();
+            }
+        }
+        // Files of a run that goes on have no rows yet.
+        let known = active.closure.is_some() || active.reopened;
+        for (name, at) in active.vanished().filter(|_| known) {
+            let signal = self.edge.signals.left_the_buffer(run, name, at);
+            let row = catalogue
+                .record_quarantined(
+                    run,
+                    name,
+                    FileState::Vanished,
+                    Signals::LEFT,
+                    &self.edge.signals.producer,
+                    &[signal],
+                )
+                .await?;
+            state = row.state.as_str();
+        }
+        Ok(state)
+    }
+
+    async fn record_closed(
+        &self,
+        run: &RunId,
+        active: &Active,
+        closure: &Closure,
+    ) -> Result<&'static str, CatalogueError> {
+        let catalogue = &self.edge.catalogue;
         let closed = self.closed(run, active, closure);
         let files: Vec<_> = active
             .stored()
@@ -102,7 +145,7 @@ impl Recorder {
             catalogue.record_stored(&stored).await?.row
         };
         for (name, progress) in &active.files {
-            if let Progress::Quarantined { state, reason } = progress {
+            if let Progress::Quarantined { state, reason, .. } = progress {
                 let at = closure.learnt_at;
                 let signal = self.edge.signals.quarantined(run, name, *state, reason, at);
                 let who = &self.edge.signals.producer;
@@ -112,6 +155,51 @@ impl Recorder {
             }
         }
         Ok(row.state.as_str())
+    }
+
+    /// Hands the catalogue what people are to be told of the buffer as a whole, until
+    /// shutdown.
+    pub(crate) async fn tell_forever(&self) {
+        while !self.edge.shutdown.is_cancelled() {
+            let changed = self.edge.journal.changed().notified();
+            tokio::pin!(changed);
+            // Registered before the ledger is read: a change in between is not missed.
+            changed.as_mut().enable();
+            self.tell().await;
+            tokio::select! {
+                () = &mut changed => {}
+                () = tokio::time::sleep(HELP_NEEDED) => {}
+                () = self.edge.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    async fn tell(&self) {
+        let waiting: Vec<_> = {
+            let ledger = self.edge.journal.ledger();
+            ledger.signals().waiting().into_iter().cloned().collect()
+        };
+        for signal in waiting {
+            let raised = retry(
+                "raise-signal",
+                &self.edge.retry,
+                &self.edge.shutdown,
+                || self.edge.catalogue.raise(&signal, None),
+            );
+            if let Err(error) = raised.await {
+                if !matches!(error, RetryError::Cancelled) {
+                    events::signal_not_told(&signal, &error);
+                }
+                return;
+            }
+            let told = Record::Told {
+                event_id: signal.event_id,
+            };
+            if let Err(error) = self.edge.journal.append(told).await {
+                events::journal_failed(&error);
+                return;
+            }
+        }
     }
 
     async fn recorded(&self, run: &RunId, active: &Active, state: &'static str) -> Outcome {
@@ -136,7 +224,10 @@ impl Recorder {
         let opening = active.opening.as_ref();
         OpenedRun {
             id: run.clone(),
-            started_at: opening.map_or_else(Timestamp::now, |opening| opening.started_at),
+            started_at: opening
+                .map(|opening| opening.started_at)
+                .or(active.began_at)
+                .unwrap_or_else(Timestamp::now),
             run_type: opening.and_then(|opening| opening.run_type.clone()),
             attributes: opening
                 .map(|opening| attributes(&opening.attributes))
@@ -150,7 +241,8 @@ impl Recorder {
         let opening = active.opening.as_ref();
         let started_at = closure
             .started_at
-            .or_else(|| opening.map(|opening| opening.started_at));
+            .or_else(|| opening.map(|opening| opening.started_at))
+            .or(active.began_at);
         let run_type = closure
             .run_type
             .clone()
@@ -213,8 +305,33 @@ fn attribute(text: &str) -> Attribute {
     }
 }
 
+/// What the catalogue is told of a form in the buffer; nothing of one that it knows.
+fn buffer_copy(name: &FileName, form: &BufferForm, element: &str) -> Option<BufferCopy> {
+    let digests = form.encoded.as_ref().map(|encoded| encoded.digests);
+    if digests.is_none() && form.disk != *name {
+        return None;
+    }
+    let (size, crc64nvme) = match digests {
+        Some(digests) => (digests.size, digests.crc64nvme),
+        None => (form.known.identity.size, form.known.crc64nvme),
+    };
+    Some(BufferCopy {
+        name: name.clone(),
+        element: element.to_owned(),
+        location: form.disk.clone(),
+        identity: form.known.identity,
+        encoding: form
+            .encoded
+            .map_or(Encoding::Identity, |encoded| encoded.encoding),
+        size,
+        crc64nvme: crc64nvme.to_string(),
+        seen_at: Timestamp::now(),
+    })
+}
+
 fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
     let digests = facts.digests;
+    let object = facts.object_digests();
     StoredFileFacts {
         name: name.clone(),
         size: digests.size,
@@ -225,9 +342,9 @@ fn stored_file(name: &FileName, facts: &StoredFacts) -> StoredFileFacts {
         element: facts.element.clone(),
         bucket: facts.bucket.clone(),
         key: facts.key.clone(),
-        encoding: Encoding::Identity,
-        stored_size: digests.size,
-        stored_crc64nvme: digests.crc64nvme.to_string(),
+        encoding: facts.encoding(),
+        stored_size: object.size,
+        stored_crc64nvme: object.crc64nvme.to_string(),
         evidence: facts.evidence,
         evidence_method: facts.evidence_method.clone(),
         sealed_at: facts.stored_at,
@@ -276,13 +393,10 @@ mod tests {
                 run_type: None,
                 events: None,
                 attributes: std::collections::BTreeMap::new(),
-                files: vec![ExpectedFile {
-                    name: "run7.mid".parse().unwrap(),
-                    size: None,
-                    crc32c: None,
-                }],
+                files: vec![ExpectedFile::named("run7.mid".parse().unwrap())],
                 trace: None,
                 learnt_at,
+                instead: None,
             },
         }
     }
@@ -291,8 +405,9 @@ mod tests {
         Record::Quarantined {
             run: RUN,
             name: "run7.mid".parse().unwrap(),
-            state: aquifer_schemas::FileState::Vanished,
+            state: FileState::Vanished,
             reason: "test".to_owned(),
+            identity: None,
         }
     }
 

@@ -88,17 +88,10 @@ async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {
         run_type: None,
         events: None,
         attributes: std::collections::BTreeMap::new(),
-        files: found
-            .files
-            .into_iter()
-            .map(|name| ExpectedFile {
-                name,
-                size: None,
-                crc32c: None,
-            })
-            .collect(),
+        files: found.files.into_iter().map(ExpectedFile::named).collect(),
         trace: Some(TraceParent::new_root().to_string()),
         learnt_at: Timestamp::now(),
+        instead: None,
     };
     edge.journal
         .append(Record::Closed {

@@ -71,6 +71,30 @@ impl Signals {
         signal
     }
 
+    /// Why the buffer's copy of a stored file counts as lost.
+    pub(crate) const LEFT: &'static str =
+        "it left the buffer and nobody had ordered that; its copy in object storage stands";
+
+    /// A stored file is no longer in the buffer, without an order.
+    pub(crate) fn left_the_buffer(
+        &self,
+        run: &RunId,
+        name: &FileName,
+        at: Timestamp,
+    ) -> AlertSignal {
+        let mut signal = self.about_run(
+            run,
+            "file-left-buffer",
+            Severity::Warning,
+            format!("file `{name}` of run {run}: {}", Self::LEFT),
+            at,
+        );
+        let when = at.as_microsecond().unsigned_abs();
+        signal.event_id = event_id(&format!("file:{run}:{name}"), "file-left-buffer", when);
+        signal.details.insert("file".to_owned(), name.to_string());
+        signal
+    }
+
     fn about_run(
         &self,
         run: &RunId,

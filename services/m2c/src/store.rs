@@ -189,7 +189,9 @@ impl Store {
         crash_point(steps::FILE_VISIBLE);
         let facts = StoredFacts {
             identity: object.sealed.identity(),
+            disk: None,
             digests: object.sealed.digests(),
+            encoded: None,
             element: self.edge.storage.name().to_owned(),
             bucket: self.edge.storage.location().to_owned(),
             key: object.key.to_string(),
@@ -273,6 +275,7 @@ impl Store {
                 name: name.clone(),
                 state,
                 reason,
+                identity: None,
             })
             .await?;
         self.forget_refusals(run.number, name);

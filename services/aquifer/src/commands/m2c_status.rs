@@ -47,7 +47,10 @@ async fn ask(url: &str) -> anyhow::Result<Status> {
         .timeout(PATIENCE)
         .no_proxy()
         .build()?;
-    let answer = client.get(&page).send().await.with_context(no_answer)?;
+    let sent = client.get(&page).send().await;
+    let answer = sent
+        .map_err(reqwest::Error::without_url)
+        .with_context(no_answer)?;
     let answer = answer.error_for_status().with_context(no_answer)?;
     answer.json().await.with_context(no_answer)
 }

@@ -3,16 +3,21 @@
 //! or from the disk after a crash.
 //!
 //! A run is *active* from its first record until the catalogue holds all of it; then
-//! only its *settled* remains are kept (which bytes each file had), so that memory
-//! follows the number of files in the buffer and not the age of the experiment.
+//! only its *settled* remains are kept (which bytes each file had), and those until its
+//! files have left the buffer: memory follows the number of files in the buffer and not
+//! the age of the experiment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
-use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
+use aquifer_digest::FileIdentity;
+use aquifer_schemas::{FileName, RunNumber, RunVersion};
 use jiff::Timestamp;
 
-use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
-use super::settled::{KnownFile, Settled};
+use super::active::{Active, Progress};
+use super::record::Record;
+use super::settled::{Fate, KnownFile, Settled};
+use super::signals::SignalBook;
 
 /// Everything known of the runs of one buffer.
 #[derive(Debug, Default)]
@@ -20,6 +25,7 @@ pub(crate) struct Ledger {
     runs: BTreeMap<RunNumber, Run>,
     to_store: BTreeSet<RunNumber>,
     to_record: BTreeSet<RunNumber>,
+    signals: SignalBook,
     last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
 }
 
@@ -29,41 +35,7 @@ enum Run {
     Settled(Settled),
 }
 
-/// A run on its way.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Active {
-    /// Version under the run's number.
-    pub version: RunVersion,
-    /// The announcement of its begin.
-    pub opening: Option<Opening>,
-    /// The announcement or inference of its end.
-    pub closure: Option<Closure>,
-    /// What became of each file.
-    pub files: BTreeMap<FileName, Progress>,
-    /// Key of the manifest of the files stored so far.
-    pub manifest: Option<String>,
-    /// How many records are about this run.
-    pub facts: u64,
-    recorded: u64,
-}
-
-/// How far a file has come.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Progress {
-    /// In object storage; the catalogue may not know it yet.
-    Stored(StoredFacts),
-    /// In object storage and in the catalogue.
-    Settled(KnownFile),
-    /// Not to be trusted, or gone.
-    Quarantined {
-        /// `changed` or `vanished`.
-        state: FileState,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What the ledger knows of a file name.
+/// What the ledger knows of a name in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Knowledge {
     /// Nothing: the file is new.
@@ -72,94 +44,19 @@ pub(crate) enum Knowledge {
     Waiting,
     /// It was stored with these bytes.
     Stored(KnownFile),
-    /// It was quarantined.
-    Quarantined,
-}
-
-impl Active {
-    /// Files of the closure that are neither stored nor quarantined.
-    pub fn missing(&self) -> impl Iterator<Item = &ExpectedFile> {
-        self.closure
-            .iter()
-            .flat_map(|closure| &closure.files)
-            .filter(|file| !self.files.contains_key(&file.name))
-    }
-
-    /// Files stored since the catalogue last heard of the run.
-    pub fn stored(&self) -> impl Iterator<Item = (&FileName, &StoredFacts)> {
-        self.files
-            .iter()
-            .filter_map(|(name, progress)| match progress {
-                Progress::Stored(facts) => Some((name, facts)),
-                _ => None,
-            })
-    }
-
-    /// Whether files or the manifest are still to be stored.
-    pub(crate) fn needs_storing(&self) -> bool {
-        let unmanifested = self.manifest.is_none() && self.stored().next().is_some();
-        self.closure.is_some() && (unmanifested || self.missing().next().is_some())
-    }
-
-    fn settle(&self) -> Settled {
-        let files = self.files.iter().map(|(name, progress)| {
-            let known = match progress {
-                Progress::Stored(facts) => Some(KnownFile {
-                    identity: facts.identity,
-                    crc64nvme: facts.digests.crc64nvme,
-                }),
-                Progress::Settled(known) => Some(*known),
-                Progress::Quarantined { .. } => None,
-            };
-            (name.clone(), known)
-        });
-        Settled::new(self.version, files.collect())
-    }
-
-    fn close(&mut self, version: RunVersion, closure: Closure) {
-        if version > self.version {
-            self.version = version;
-            self.files.clear();
-        }
-        // Later news of the same files adds; it never takes a file away.
-        let mut closure = closure;
-        if let Some(before) = self.closure.take() {
-            for file in before.files {
-                if !closure.files.iter().any(|known| known.name == file.name) {
-                    closure.files.push(file);
-                }
-            }
-            closure.trace = before.trace.or(closure.trace);
-            closure.learnt_at = before.learnt_at;
-        }
-        self.closure = Some(closure);
-    }
-}
-
-impl Settled {
-    fn reopen(&self) -> Active {
-        let files = self.files().map(|(name, known)| {
-            let progress = known.map_or_else(
-                || Progress::Quarantined {
-                    state: FileState::Changed,
-                    reason: "quarantined before".to_owned(),
-                },
-                Progress::Settled,
-            );
-            (name.clone(), progress)
-        });
-        Active {
-            version: self.version,
-            files: files.collect(),
-            ..Active::default()
-        }
-    }
+    /// Its file was stored from another name: this is an encoding of it, or should be.
+    OtherForm(KnownFile),
+    /// It was quarantined, being this file; `None` if it was gone.
+    Quarantined(Option<FileIdentity>),
 }
 
 impl Ledger {
     /// Takes in one record.
     pub(crate) fn apply(&mut self, record: Record) {
-        let run = record.run();
+        let Some(run) = record.run() else {
+            self.signals.apply(record);
+            return;
+        };
         if let Record::Settled { settled, .. } = record {
             self.runs.insert(run, Run::Settled(settled));
             return;
@@ -171,7 +68,7 @@ impl Ledger {
             }))
         });
         if let Run::Settled(settled) = entry {
-            *entry = Run::Active(Box::new(settled.reopen()));
+            *entry = Run::Active(Box::new(Active::reopen(settled)));
         }
         let Run::Active(active) = entry else {
             return;
@@ -182,6 +79,12 @@ impl Ledger {
             Record::Closed {
                 version, closure, ..
             } => active.close(version, closure),
+            Record::FilesClosed {
+                version,
+                files,
+                started_at,
+                ..
+            } => active.close_files(version, files, started_at),
             Record::Stored { name, facts, .. } => {
                 self.last_stored = Some((run, active.version, facts.stored_at));
                 active.manifest = None;
@@ -191,20 +94,24 @@ impl Ledger {
                 name,
                 state,
                 reason,
+                identity,
                 ..
             } => {
-                active
-                    .files
-                    .insert(name, Progress::Quarantined { state, reason });
+                let progress = Progress::Quarantined {
+                    state,
+                    reason,
+                    identity,
+                };
+                active.files.insert(name, progress);
+            }
+            Record::Formed { name, form, .. } => active.form(name, form),
+            Record::Gone { disk, at, .. } => {
+                active.gone.insert(disk, at);
             }
             Record::Manifested { key, .. } => active.manifest = Some(key),
-            Record::Reversioned { version, .. } => {
-                active.version = version;
-                active.files.clear();
-                active.manifest = None;
-            }
+            Record::Reversioned { version, .. } => active.reversion(version),
             Record::Recorded { facts, .. } => active.recorded = facts + 1,
-            Record::Settled { .. } => {}
+            Record::Settled { .. } | Record::Raised { .. } | Record::Told { .. } => {}
         }
         self.reindex(run);
     }
@@ -215,12 +122,15 @@ impl Ledger {
         };
         let storing = active.needs_storing();
         let recording = active.recorded < active.facts;
-        let done = active.closure.is_some() && !storing && !recording;
+        let over = active.closure.is_some() || active.reopened;
+        let done = over && !storing && !recording;
         set_membership(&mut self.to_store, run, storing);
         set_membership(&mut self.to_record, run, recording);
         if done {
-            let settled = active.settle();
-            self.runs.insert(run, Run::Settled(settled));
+            match active.settle() {
+                Some(settled) => self.runs.insert(run, Run::Settled(settled)),
+                None => self.runs.remove(&run),
+            };
         }
     }
 
@@ -264,10 +174,10 @@ impl Ledger {
             let Run::Settled(settled) = state else {
                 continue;
             };
-            for (_, known) in settled.files() {
-                match known {
-                    Some(_) => counts.0 += 1,
-                    None => counts.1 += 1,
+            for (_, _, fate) in settled.entries() {
+                match fate {
+                    Fate::Stored(_) => counts.0 += 1,
+                    Fate::Quarantined(_) => counts.1 += 1,
                 }
             }
         }
@@ -300,28 +210,36 @@ impl Ledger {
         }
     }
 
-    /// What is known of a file of a run.
-    pub(crate) fn knowledge(&self, run: RunNumber, name: &FileName) -> Knowledge {
+    /// What is known of the file `name` of a run under the name `disk` in the buffer.
+    pub(crate) fn knowledge(&self, run: RunNumber, disk: &FileName, name: &FileName) -> Knowledge {
         match self.runs.get(&run) {
-            Some(Run::Active(active)) => match active.files.get(name) {
-                Some(Progress::Stored(facts)) => Knowledge::Stored(KnownFile {
-                    identity: facts.identity,
-                    crc64nvme: facts.digests.crc64nvme,
-                }),
-                Some(Progress::Settled(known)) => Knowledge::Stored(*known),
-                Some(Progress::Quarantined { .. }) => Knowledge::Quarantined,
-                None if active.missing().any(|file| &file.name == name) => Knowledge::Waiting,
-                None => Knowledge::New,
+            Some(Run::Active(active)) => active.knowledge(disk, name),
+            Some(Run::Settled(settled)) => match (settled.under(disk), settled.of(name)) {
+                (Some(Fate::Stored(known)), _) => Knowledge::Stored(known),
+                (Some(Fate::Quarantined(identity)), _) => Knowledge::Quarantined(identity),
+                (None, Some(Fate::Stored(known))) => Knowledge::OtherForm(known),
+                (None, _) => Knowledge::New,
             },
-            Some(Run::Settled(settled)) => settled.knowledge(name),
             None => Knowledge::New,
         }
     }
 
-    /// The fewest records that say the same: what a compacted journal holds.
-    pub(crate) fn compact(&self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(self.runs.len());
-        for (&run, state) in &self.runs {
+    /// What people are to be told of the buffer as a whole.
+    pub(crate) fn signals(&self) -> &SignalBook {
+        &self.signals
+    }
+
+    /// The fewest records that say the same, of at most `limit` runs after `after`:
+    /// what a compacted journal holds. Signals come with the first of them.
+    pub(crate) fn compact(&self, after: Option<RunNumber>, limit: usize) -> Compact {
+        let mut records = Vec::new();
+        if after.is_none() {
+            self.signals.compact_into(&mut records);
+        }
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        for (&run, state) in self.runs.range((from, Bound::Unbounded)).take(limit) {
+            last = Some(run);
             match state {
                 Run::Settled(settled) => records.push(Record::Settled {
                     run,
@@ -330,7 +248,7 @@ impl Ledger {
                 Run::Active(active) => active.compact_into(run, &mut records),
             }
         }
-        records
+        Compact { records, last }
     }
 
     /// How many runs are known.
@@ -339,52 +257,12 @@ impl Ledger {
     }
 }
 
-impl Active {
-    /// The records from which this run is rebuilt. `recorded` is not carried over:
-    /// the catalogue hears of the run once more, which changes nothing there.
-    fn compact_into(&self, run: RunNumber, records: &mut Vec<Record>) {
-        let known = self
-            .files
-            .iter()
-            .filter_map(|(name, progress)| match progress {
-                Progress::Settled(known) => Some((name.clone(), Some(*known))),
-                _ => None,
-            });
-        let known: BTreeMap<_, _> = known.collect();
-        let version = self.version;
-        if !known.is_empty() {
-            let settled = Settled::new(version, known);
-            records.push(Record::Settled { run, settled });
-        } else if version > 1 {
-            records.push(Record::Reversioned { run, version });
-        }
-        if let Some(opening) = self.opening.clone() {
-            records.push(Record::Opened { run, opening });
-        }
-        if let Some(closure) = self.closure.clone() {
-            records.push(Record::Closed {
-                run,
-                version: self.version,
-                closure,
-            });
-        }
-        for (name, progress) in &self.files {
-            let name = name.clone();
-            match progress.clone() {
-                Progress::Stored(facts) => records.push(Record::Stored { run, name, facts }),
-                Progress::Quarantined { state, reason } => records.push(Record::Quarantined {
-                    run,
-                    name,
-                    state,
-                    reason,
-                }),
-                Progress::Settled(_) => {}
-            }
-        }
-        if let Some(key) = self.manifest.clone() {
-            records.push(Record::Manifested { run, key });
-        }
-    }
+/// A piece of a compacted journal.
+pub(crate) struct Compact {
+    /// Its records.
+    pub records: Vec<Record>,
+    /// The last run in it; `None` if no run was left.
+    pub last: Option<RunNumber>,
 }
 
 fn set_membership(set: &mut BTreeSet<RunNumber>, run: RunNumber, member: bool) {

@@ -2,14 +2,31 @@
 //! done twice, and a journal says the same after compaction.
 
 use aquifer_digest::{Digests, FileIdentity};
-use aquifer_schemas::{ClosedBy, EvidenceLevel};
+use aquifer_schemas::{ClosedBy, Encoding, EvidenceLevel, FileState};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::{BufferForm, Closure, Encoded, ExpectedFile, StoredFacts};
 
 fn name(n: u8) -> FileName {
     format!("run{n}.mid").parse().unwrap()
+}
+
+fn knowledge(ledger: &Ledger, run: RunNumber, n: u8) -> Knowledge {
+    ledger.knowledge(run, &name(n), &name(n))
+}
+
+/// The compacted journal, in the smallest pieces.
+fn compacted(ledger: &Ledger) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut next = Some(None);
+    while let Some(after) = next {
+        let piece = ledger.compact(after, 1);
+        next = piece.last.map(Some);
+        records.extend(piece.records);
+    }
+    records
 }
 
 fn closure(files: &[u8]) -> Closure {
@@ -22,14 +39,11 @@ fn closure(files: &[u8]) -> Closure {
         attributes: BTreeMap::new(),
         files: files
             .iter()
-            .map(|&n| ExpectedFile {
-                name: name(n),
-                size: None,
-                crc32c: None,
-            })
+            .map(|&n| ExpectedFile::named(name(n)))
             .collect(),
         trace: None,
         learnt_at: Timestamp::UNIX_EPOCH,
+        instead: None,
     }
 }
 
@@ -42,7 +56,9 @@ fn facts(content: u8) -> StoredFacts {
             mtime_ns: i64::from(content),
             ctime_ns: 0,
         },
+        disk: None,
         digests: Digests::of(&[content]),
+        encoded: None,
         element: "S3".to_owned(),
         bucket: "b".to_owned(),
         key: format!("k{content}"),
@@ -95,10 +111,7 @@ fn a_run_passes_through_storing_and_recording_once() {
     record_all(&mut ledger, 7);
     assert_eq!(ledger.backlog(), (0, 0));
     assert!(ledger.active(7).is_none());
-    assert!(matches!(
-        ledger.knowledge(7, &name(1)),
-        Knowledge::Stored(_)
-    ));
+    assert!(matches!(knowledge(&ledger, 7, 1), Knowledge::Stored(_)));
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn a_number_used_again_starts_afresh_under_the_next_version() {
         closure: closure(&[1]),
     });
     assert_eq!(ledger.version(7), 2);
-    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::Waiting);
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Waiting);
 }
 
 #[test]
@@ -155,6 +168,102 @@ fn a_closure_announced_twice_takes_no_file_away() {
     ledger.apply(closed(7, &[1]));
     ledger.apply(closed(7, &[2]));
     assert_eq!(ledger.active(7).unwrap().missing().count(), 2);
+}
+
+fn stored_and_recorded(run: RunNumber, files: &[u8]) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(run, files));
+    for &n in files {
+        ledger.apply(stored(run, n));
+    }
+    ledger.apply(manifested(run));
+    record_all(&mut ledger, run);
+    assert!(ledger.active(run).is_none());
+    ledger
+}
+
+fn gone(run: RunNumber, n: u8, packed: bool) -> Record {
+    Record::Gone {
+        run,
+        disk: disk(n, packed),
+        at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn vanished(ledger: &Ledger, run: RunNumber) -> usize {
+    let active = ledger.active(run);
+    active.map_or(0, |active| active.vanished().count())
+}
+
+#[test]
+fn a_run_is_forgotten_when_its_last_file_has_left_the_buffer_and_the_catalogue_knows() {
+    let mut ledger = stored_and_recorded(7, &[1, 2]);
+    ledger.apply(gone(7, 1, false));
+    assert_eq!(vanished(&ledger, 7), 1);
+    record_all(&mut ledger, 7);
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::New);
+    assert!(matches!(knowledge(&ledger, 7, 2), Knowledge::Stored(_)));
+    ledger.apply(gone(7, 2, false));
+    assert_eq!(ledger.runs(), 1, "the catalogue does not know yet");
+    record_all(&mut ledger, 7);
+    assert_eq!(ledger.runs(), 0);
+}
+
+#[test]
+fn a_file_that_another_program_compressed_has_not_vanished() {
+    let mut ledger = stored_and_recorded(7, &[1]);
+    let knowledge = |ledger: &Ledger| ledger.knowledge(7, &disk(1, true), &name(1));
+    assert!(matches!(knowledge(&ledger), Knowledge::OtherForm(_)));
+    ledger.apply(Record::Formed {
+        run: 7,
+        name: name(1),
+        form: form(1, true),
+    });
+    ledger.apply(gone(7, 1, false));
+    assert_eq!(vanished(&ledger, 7), 0);
+    record_all(&mut ledger, 7);
+    assert!(matches!(knowledge(&ledger), Knowledge::Stored(_)));
+    ledger.apply(gone(7, 1, true));
+    assert_eq!(vanished(&ledger, 7), 1);
+}
+
+#[test]
+fn a_quarantined_file_that_is_closed_again_is_tried_again() {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(7, &[1]));
+    ledger.apply(Record::Quarantined {
+        run: 7,
+        name: name(1),
+        state: FileState::Vanished,
+        reason: "why".to_owned(),
+        identity: None,
+    });
+    record_all(&mut ledger, 7);
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Quarantined(None));
+    ledger.apply(closed(7, &[1]));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Waiting);
+}
+
+#[test]
+fn subruns_are_stored_while_their_run_goes_on_and_the_manifest_waits_for_its_end() {
+    let mut ledger = Ledger::default();
+    ledger.apply(Record::FilesClosed {
+        run: 7,
+        version: 1,
+        files: closure(&[1]).files,
+        started_at: Timestamp::UNIX_EPOCH,
+    });
+    assert_eq!(ledger.to_store().collect::<Vec<_>>(), [7]);
+    ledger.apply(stored(7, 1));
+    assert_eq!(ledger.to_store().count(), 0);
+    record_all(&mut ledger, 7);
+    assert!(ledger.active(7).is_some(), "the run is not over");
+    ledger.apply(closed(7, &[1, 2]));
+    ledger.apply(stored(7, 2));
+    assert!(ledger.active(7).unwrap().needs_storing(), "the manifest");
+    ledger.apply(manifested(7));
+    record_all(&mut ledger, 7);
+    assert!(ledger.active(7).is_none());
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
@@ -169,15 +278,80 @@ fn any_record() -> impl Strategy<Value = Record> {
             name: name(n),
             state: FileState::Changed,
             reason: "why".to_owned(),
+            identity: None,
         }),
         (run.clone(), 2_u32..4).prop_map(|(run, version)| Record::Reversioned { run, version }),
-        (run, 0_u64..6).prop_map(|(run, facts)| Record::Recorded { run, facts }),
+        (run.clone(), prop::collection::vec(0_u8..4, 1..3)).prop_map(|(run, files)| {
+            let files = closure(&files).files;
+            Record::FilesClosed {
+                run,
+                version: 1,
+                files,
+                started_at: Timestamp::UNIX_EPOCH,
+            }
+        }),
+        (run.clone(), 0_u8..4, any::<bool>()).prop_map(|(run, n, packed)| Record::Formed {
+            run,
+            name: name(n),
+            form: form(n, packed),
+        }),
+        (run.clone(), 0_u8..4, any::<bool>()).prop_map(|(run, n, packed)| Record::Gone {
+            run,
+            disk: disk(n, packed),
+            at: Timestamp::UNIX_EPOCH,
+        }),
+        (run, 0_u64..9).prop_map(|(run, facts)| Record::Recorded { run, facts }),
     ]
 }
 
+fn disk(n: u8, packed: bool) -> FileName {
+    let ending = if packed { ".gz" } else { "" };
+    format!("{}{ending}", name(n)).parse().unwrap()
+}
+
+fn form(n: u8, packed: bool) -> BufferForm {
+    let encoded = Encoded {
+        encoding: Encoding::Gzip,
+        digests: Digests::of(b"packed"),
+    };
+    BufferForm {
+        disk: disk(n, packed),
+        known: KnownFile {
+            identity: FileIdentity {
+                ino: 3 + u64::from(packed),
+                ..facts(n).identity
+            },
+            ..facts(n).known()
+        },
+        encoded: packed.then_some(encoded),
+    }
+}
+
 /// Applies a record as the ingester could have written it: the catalogue cannot be
-/// told of more than is known, nor of a run that is not on its way.
+/// told of more than is known, nor of a run that is not on its way; forms are of stored
+/// files, and only what was known to be there is found to be gone.
 fn apply(ledger: &mut Ledger, record: Record) {
+    let known = |run, disk: &FileName| {
+        let file = disk.as_str().trim_end_matches(".gz").parse().unwrap();
+        ledger.knowledge(run, disk, &file)
+    };
+    match &record {
+        Record::Formed { run, form, .. } => match known(*run, &form.disk) {
+            Knowledge::Stored(_) | Knowledge::OtherForm(_) => {}
+            _ => return,
+        },
+        // Only a run with files to store finds that its keys are taken.
+        Record::Reversioned { run, .. } => {
+            let active = ledger.active(*run);
+            if active.is_none_or(|active| active.expected().next().is_none()) {
+                return;
+            }
+        }
+        Record::Gone { run, disk, .. } if !matches!(known(*run, disk), Knowledge::Stored(_)) => {
+            return;
+        }
+        _ => {}
+    }
     match record {
         Record::Recorded { run, facts } => {
             if let Some(active) = ledger.active(run) {
@@ -199,7 +373,7 @@ proptest! {
             apply(&mut ledger, record);
         }
         let mut again = Ledger::default();
-        for record in ledger.compact() {
+        for record in compacted(&ledger) {
             again.apply(record);
         }
         let to_store: Vec<_> = ledger.to_store().collect();
@@ -210,11 +384,17 @@ proptest! {
         }
         for run in 0..4 {
             prop_assert_eq!(again.version(run), ledger.version(run));
+            let vanished = |ledger: &Ledger| {
+                let active = ledger.active(run);
+                let names = active.iter().flat_map(|active| active.vanished());
+                names.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(vanished(&again), vanished(&ledger));
             for n in 0..4 {
-                prop_assert_eq!(
-                    again.knowledge(run, &name(n)),
-                    ledger.knowledge(run, &name(n))
-                );
+                for packed in [false, true] {
+                    let known = |ledger: &Ledger| ledger.knowledge(run, &disk(n, packed), &name(n));
+                    prop_assert_eq!(known(&again), known(&ledger));
+                }
             }
         }
     }
@@ -227,7 +407,7 @@ proptest! {
         for record in records {
             apply(&mut ledger, record);
             for run in 0..4 {
-                let waiting = (0..4).any(|n| ledger.knowledge(run, &name(n)) == Knowledge::Waiting);
+                let waiting = (0..4).any(|n| knowledge(&ledger, run, n) == Knowledge::Waiting);
                 prop_assert!(!waiting || ledger.to_store().any(|listed| listed == run));
             }
         }

@@ -6,7 +6,7 @@
 //! the storage and the catalogue.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use aquifer_digest::Digester;
@@ -55,8 +55,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens or creates the journal in `folder` and gives back its records.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Vec<Record>, Recovery), LogError> {
+    /// Opens or creates the journal in `folder` and shows `take` its records in order.
+    pub(super) fn open(
+        folder: &Path,
+        take: &mut dyn FnMut(Record),
+    ) -> Result<(Self, Recovery), LogError> {
         let fail = |path: &Path, action| {
             let path = path.to_owned();
             move |source| LogError::Io {
@@ -75,7 +78,7 @@ impl Log {
             .open(&path)
             .map_err(fail(&path, "open"))?;
         sync_folder(folder)?;
-        let (records, good, end) = read_records(&file).map_err(fail(&path, "read"))?;
+        let (good, end) = read_records(&file, take).map_err(fail(&path, "read"))?;
         let mut recovery = Recovery::default();
         if good < end {
             let whole_lines_follow = has_newline_after(&file, good).map_err(fail(&path, "read"))?;
@@ -95,7 +98,7 @@ impl Log {
             length: good,
             _lock: lock,
         };
-        Ok((log, records, recovery))
+        Ok((log, recovery))
     }
 
     /// Appends records and returns when they are on disk. On failure none of them
@@ -122,28 +125,28 @@ impl Log {
         Ok(())
     }
 
-    /// Replaces the whole journal by `records`, atomically.
-    pub(super) fn rewrite(&mut self, records: &[Record]) -> Result<(), LogError> {
+    /// Replaces the whole journal by `records`, atomically, with one of them in memory.
+    pub(super) fn rewrite(
+        &mut self,
+        records: impl Iterator<Item = Record>,
+    ) -> Result<(), LogError> {
         let fresh = self.path.with_extension("new");
-        let result = (|| {
-            let mut lines = Vec::with_capacity(records.len() * 256);
-            for record in records {
-                write_line(&mut lines, record);
-            }
-            let mut file = File::create(&fresh)?;
-            file.write_all(&lines)?;
-            file.sync_all()?;
+        let result = write_all(&fresh, records).and_then(|length| {
             fs::rename(&fresh, &self.path)?;
             let file = OpenOptions::new()
                 .read(true)
                 .append(true)
                 .open(&self.path)?;
-            Ok((file, lines.len() as u64))
-        })();
-        let (file, length) = result.map_err(|source| LogError::Io {
-            path: self.path.clone(),
-            action: "rewrite",
-            source,
+            Ok((file, length))
+        });
+        let (file, length) = result.map_err(|source| {
+            // What was written of it would keep a full disk full.
+            let _ = fs::remove_file(&fresh);
+            LogError::Io {
+                path: self.path.clone(),
+                action: "rewrite",
+                source,
+            }
         })?;
         self.file = file;
         self.length = length;
@@ -154,6 +157,22 @@ impl Log {
     pub(super) fn length(&self) -> u64 {
         self.length
     }
+}
+
+fn write_all(path: &Path, records: impl Iterator<Item = Record>) -> io::Result<u64> {
+    let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+    let mut length = 0;
+    let mut line = Vec::new();
+    for record in records {
+        line.clear();
+        write_line(&mut line, &record);
+        out.write_all(&line)?;
+        length += line.len() as u64;
+    }
+    out.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()?;
+    Ok(length)
 }
 
 fn lock(folder: &Path) -> Result<nix::fcntl::Flock<File>, LogError> {
@@ -198,21 +217,20 @@ fn parse_line(line: &[u8]) -> Option<Record> {
     (checksum(json).as_bytes() == sum).then(|| serde_json::from_slice(json).ok())?
 }
 
-/// The records up to the first line that is not one, where that line begins, and
-/// where the file ends.
-fn read_records(file: &File) -> io::Result<(Vec<Record>, u64, u64)> {
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+/// Shows the records up to the first line that is not one; gives where that line begins,
+/// and where the file ends.
+fn read_records(file: &File, take: &mut dyn FnMut(Record)) -> io::Result<(u64, u64)> {
+    let mut reader = BufReader::with_capacity(1 << 18, file);
     reader.seek(SeekFrom::Start(0))?;
     let end = file.metadata()?.len();
-    let mut records = Vec::new();
     let mut good = 0;
     let mut line = Vec::new();
     loop {
         line.clear();
         let count = reader.read_until(b'\n', &mut line)?;
         match parse_line(&line) {
-            Some(record) if count > 0 => records.push(record),
-            _ => return Ok((records, good, end)),
+            Some(record) if count > 0 => take(record),
+            _ => return Ok((good, end)),
         }
         good += count as u64;
     }

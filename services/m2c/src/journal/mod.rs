@@ -5,10 +5,12 @@
 //! One thread owns the file. It gathers what waits, syncs it once, applies it to the
 //! [`Ledger`] and only then answers: what a caller was told is on disk.
 
+mod active;
 mod ledger;
 mod log;
 mod record;
 mod settled;
+mod signals;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
+pub(crate) use active::{Active, Progress};
+pub(crate) use ledger::{Knowledge, Ledger};
 pub(crate) use log::{LogError, Recovery};
-pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+#[cfg(test)]
+pub(crate) use record::Encoded;
+pub(crate) use record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
 #[cfg(test)]
 pub(crate) use settled::KnownFile;
 
@@ -44,6 +49,9 @@ pub(crate) enum JournalError {
     Closed,
 }
 
+/// Runs of which a rewrite holds the records at once.
+const PIECE: usize = 256;
+
 struct Append {
     record: Record,
     done: oneshot::Sender<Result<(), JournalError>>,
@@ -61,11 +69,8 @@ impl Journal {
     /// Opens the journal in `folder`, rebuilds the ledger and starts its thread. The
     /// thread ends when the last handle is dropped.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Recovery), LogError> {
-        let (log, records, recovery) = Log::open(folder)?;
         let mut ledger = Ledger::default();
-        for record in records {
-            ledger.apply(record);
-        }
+        let (log, recovery) = Log::open(folder, &mut |record| ledger.apply(record))?;
         let ledger = Arc::new(Mutex::new(ledger));
         let changed = Arc::new(Notify::new());
         let (appends, queue) = mpsc::channel(QUEUE);
@@ -152,11 +157,16 @@ impl Writer {
         if self.log.length() < self.rewrite_above {
             return;
         }
-        let records = {
-            let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.compact()
-        };
-        if let Err(error) = self.log.rewrite(&records) {
+        // Nobody else changes the ledger, so that it may be read piece by piece.
+        let ledger = &self.ledger;
+        let mut next = Some(None);
+        let pieces = std::iter::from_fn(|| {
+            let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let piece = ledger.compact(next?, PIECE);
+            next = piece.last.map(Some);
+            Some(piece.records)
+        });
+        if let Err(error) = self.log.rewrite(pieces.flatten()) {
             tracing::warn!(%error, "the journal could not be rewritten and grows on");
         }
         self.rewrite_above = (self.log.length() * 3).max(REWRITE_ABOVE_BYTES);
@@ -179,6 +189,8 @@ pub(crate) fn stored_for_test(run: aquifer_schemas::RunNumber, path: &Path) -> R
             key: "none".to_owned(),
             evidence: aquifer_schemas::EvidenceLevel::E2,
             evidence_method: "test".to_owned(),
+            disk: None,
+            encoded: None,
             stored_at: jiff::Timestamp::now(),
         },
     }

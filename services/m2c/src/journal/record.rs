@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Crc32c, Digests, FileIdentity};
-use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, RunVersion};
+use aquifer_schemas::{
+    AlertSignal, ClosedBy, Encoding, EvidenceLevel, FileName, FileState, RunNumber, RunVersion,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::settled::Settled;
+use super::settled::{KnownFile, Settled};
 
-/// One fact about one run, as written to disk.
+/// One fact, as written to disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub(crate) enum Record {
@@ -30,6 +33,17 @@ pub(crate) enum Record {
         /// How, when and with which files it was closed.
         closure: Closure,
     },
+    /// Files of a run that goes on are closed: its first subruns.
+    FilesClosed {
+        /// The run.
+        run: RunNumber,
+        /// Version under the number.
+        version: RunVersion,
+        /// The files.
+        files: Vec<ExpectedFile>,
+        /// When the run began, as the first of them says.
+        started_at: Timestamp,
+    },
     /// A file is in object storage, its digests verified on the way.
     Stored {
         /// The run.
@@ -49,6 +63,28 @@ pub(crate) enum Record {
         state: FileState,
         /// Why, for the person who is told.
         reason: String,
+        /// The file in the buffer then: when it changes it gets another chance.
+        #[serde(default)]
+        identity: Option<FileIdentity>,
+    },
+    /// The buffer holds a stored file's bytes in this form: compressed by another
+    /// program, or the same bytes in another inode.
+    Formed {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// What lies in the buffer.
+        form: BufferForm,
+    },
+    /// The buffer no longer holds anything under this name, and nobody had ordered that.
+    Gone {
+        /// The run.
+        run: RunNumber,
+        /// The name in the buffer.
+        disk: FileName,
+        /// When that was noticed.
+        at: Timestamp,
     },
     /// The run's manifest object is in storage.
     Manifested {
@@ -71,6 +107,16 @@ pub(crate) enum Record {
         run: RunNumber,
         /// How many facts about the run the catalogue holds.
         facts: u64,
+    },
+    /// Something about the buffer as a whole needs a person, or no longer does.
+    Raised {
+        /// What is said.
+        signal: AlertSignal,
+    },
+    /// The catalogue has the signal and will announce it.
+    Told {
+        /// The signal's id.
+        event_id: Uuid,
     },
     /// A run that is done, as a compacted journal keeps it.
     Settled {
@@ -113,8 +159,22 @@ pub struct Closure {
     pub files: Vec<ExpectedFile>,
     /// W3C trace context: of the announcement, or begun here.
     pub trace: Option<String>,
-    /// When this ingester learnt of the closure: the start of every deadline.
+    /// When this ingester learnt of the closure.
     pub learnt_at: Timestamp,
+    /// How the files differ from those that were stored under their names, for a version
+    /// that came about because the buffer holds other bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Instead>,
+}
+
+/// Why the buffer holds other bytes than were stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instead {
+    /// It is another run: the DAQ has used the number again.
+    OtherRun,
+    /// It is the same run, written to after it was stored.
+    Rewritten,
 }
 
 /// A file that the closer expects.
@@ -126,6 +186,22 @@ pub struct ExpectedFile {
     pub size: Option<u64>,
     /// CRC-32C of its bytes, where the DAQ said it.
     pub crc32c: Option<Crc32c>,
+    /// The name in the buffer that size and checksum are about, where that is another:
+    /// `run1.mid.gz` for `run1.mid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<FileName>,
+}
+
+impl ExpectedFile {
+    /// A file of which nothing but the name is known.
+    pub(crate) fn named(name: FileName) -> Self {
+        Self {
+            name,
+            size: None,
+            crc32c: None,
+            disk: None,
+        }
+    }
 }
 
 /// A file in object storage.
@@ -133,8 +209,14 @@ pub struct ExpectedFile {
 pub struct StoredFacts {
     /// The file in the buffer when it was read.
     pub identity: FileIdentity,
-    /// Digests of its bytes.
+    /// The name it had in the buffer, where that is not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<FileName>,
+    /// Digests of its bytes, decoded.
     pub digests: Digests,
+    /// How the object's bytes are made from the file's, where they are not the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded: Option<Encoded>,
     /// Storage element.
     pub element: String,
     /// Bucket or root.
@@ -149,9 +231,54 @@ pub struct StoredFacts {
     pub stored_at: Timestamp,
 }
 
+/// Bytes that are an encoding of a file's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Encoded {
+    /// Which encoding.
+    pub encoding: Encoding,
+    /// Digests of the encoded bytes.
+    pub digests: Digests,
+}
+
+/// A form in which the buffer holds a stored file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BufferForm {
+    /// The name in the buffer.
+    pub disk: FileName,
+    /// The file under that name, and the digest of the bytes that it decodes to.
+    pub known: KnownFile,
+    /// How it is encoded, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded: Option<Encoded>,
+}
+
+impl StoredFacts {
+    /// Size and digests of the object.
+    pub(crate) fn object_digests(&self) -> &Digests {
+        self.encoded
+            .as_ref()
+            .map_or(&self.digests, |encoded| &encoded.digests)
+    }
+
+    /// How the object's bytes are made from the file's.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoded
+            .as_ref()
+            .map_or(Encoding::Identity, |encoded| encoded.encoding)
+    }
+
+    /// What is remembered of the file.
+    pub(crate) fn known(&self) -> KnownFile {
+        KnownFile {
+            identity: self.identity,
+            crc64nvme: self.digests.crc64nvme,
+        }
+    }
+}
+
 impl Record {
-    /// The run that the record is about.
-    pub(crate) fn run(&self) -> RunNumber {
+    /// The run that the record is about, if it is about one.
+    pub(crate) fn run(&self) -> Option<RunNumber> {
         match self {
             Self::Opened { run, .. }
             | Self::Closed { run, .. }
@@ -160,7 +287,11 @@ impl Record {
             | Self::Manifested { run, .. }
             | Self::Reversioned { run, .. }
             | Self::Recorded { run, .. }
-            | Self::Settled { run, .. } => *run,
+            | Self::FilesClosed { run, .. }
+            | Self::Formed { run, .. }
+            | Self::Gone { run, .. }
+            | Self::Settled { run, .. } => Some(*run),
+            Self::Raised { .. } | Self::Told { .. } => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What stays of a run that is done, for as long as its files lie in the buffer: as
 //! little as tells the same bytes from others under the same name. There may be hundreds
-//! of thousands of these, so the files stand in one exact allocation: a tree of one entry
-//! would take ten times as much.
+//! of thousands of these, so the files stand in one exact allocation without a spare
+//! byte.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,71 @@ use aquifer_digest::{Crc64Nvme, FileIdentity};
 use aquifer_schemas::{FileName, RunVersion};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Knowledge;
-
 /// The remains of a run that is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settled {
     /// Version under the run's number.
     pub version: RunVersion,
-    /// By name.
+    /// By the name in the buffer.
     files: SettledFiles,
 }
 
-/// Which bytes each file had, sorted by name; `None` for a file that was quarantined.
-/// Written as a map.
+/// Sorted by name. Written as a map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "FileMap", into = "FileMap")]
-struct SettledFiles(Box<[(FileName, Option<KnownFile>)]>);
+struct SettledFiles(Box<[Entry]>);
 
-type FileMap = BTreeMap<FileName, Option<KnownFile>>;
+/// The remains of a run's files, by the name in the buffer.
+pub(crate) type FileMap = BTreeMap<FileName, Remains>;
+
+/// What is remembered of one name in the buffer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Remains {
+    /// The file that lies under the name, where that is called otherwise: `run1.mid`
+    /// for `run1.mid.gz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileName>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+/// What became of a file that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It was stored with these bytes.
+    Stored(KnownFile),
+    /// It was quarantined in this state, or when it was gone.
+    Quarantined(Option<FileIdentity>),
+}
 
 /// Which bytes a stored file had.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KnownFile {
     /// The file in the buffer when it was read.
     pub identity: FileIdentity,
-    /// Digest of its bytes.
+    /// Digest of its bytes, decoded.
     pub crc64nvme: Crc64Nvme,
+}
+
+/// [`Remains`] without padding: what does not apply is zero.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    name: Box<str>,
+    identity: FileIdentity,
+    crc64nvme: Crc64Nvme,
+    /// Bytes of `name` before and after the file's own name.
+    before: u8,
+    after: u8,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Stored,
+    Quarantined,
+    QuarantinedGone,
 }
 
 impl Settled {
@@ -44,33 +83,103 @@ impl Settled {
         Self { version, files }
     }
 
-    /// What is known of a file.
-    pub(crate) fn knowledge(&self, name: &FileName) -> Knowledge {
+    /// What became of the file under this very name in the buffer.
+    pub(crate) fn under(&self, name: &FileName) -> Option<Fate> {
         let files = &self.files.0;
-        let place = files.binary_search_by(|(known, _)| known.cmp(name));
-        match place.map(|place| files[place].1) {
-            Ok(Some(known)) => Knowledge::Stored(known),
-            Ok(None) => Knowledge::Quarantined,
-            Err(_) => Knowledge::New,
-        }
+        let place = files.binary_search_by(|entry| (*entry.name).cmp(name.as_str()));
+        place.ok().map(|place| files[place].fate())
     }
 
-    /// Every file.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&FileName, Option<KnownFile>)> {
-        self.files.0.iter().map(|(name, known)| (name, *known))
+    /// What became of `file`, under whatever name.
+    pub(crate) fn of(&self, file: &FileName) -> Option<Fate> {
+        let mut entries = self.files.0.iter();
+        let entry = entries.find(|entry| entry.file() == file.as_str());
+        entry.map(Entry::fate)
+    }
+
+    /// Every name in the buffer, with the file's own name and its fate.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str, Fate)> {
+        let entries = self.files.0.iter();
+        entries.map(|entry| (&*entry.name, entry.file(), entry.fate()))
+    }
+}
+
+impl Entry {
+    fn file(&self) -> &str {
+        &self.name[usize::from(self.before)..self.name.len() - usize::from(self.after)]
+    }
+
+    fn fate(&self) -> Fate {
+        match self.kind {
+            Kind::Stored => Fate::Stored(KnownFile {
+                identity: self.identity,
+                crc64nvme: self.crc64nvme,
+            }),
+            Kind::Quarantined => Fate::Quarantined(Some(self.identity)),
+            Kind::QuarantinedGone => Fate::Quarantined(None),
+        }
     }
 }
 
 impl From<FileMap> for SettledFiles {
     fn from(files: FileMap) -> Self {
-        Self(files.into_iter().collect())
+        let entries = files.into_iter().map(|(name, remains)| {
+            let (before, after) = affixes(&name, remains.file.as_ref());
+            let (identity, crc64nvme, kind) = match remains.fate {
+                Fate::Stored(known) => (known.identity, known.crc64nvme, Kind::Stored),
+                Fate::Quarantined(Some(identity)) => (identity, Crc64Nvme(0), Kind::Quarantined),
+                Fate::Quarantined(None) => (NOTHING, Crc64Nvme(0), Kind::QuarantinedGone),
+            };
+            Entry {
+                name: String::from(name).into_boxed_str(),
+                identity,
+                crc64nvme,
+                before,
+                after,
+                kind,
+            }
+        });
+        Self(entries.collect())
     }
 }
 
 impl From<SettledFiles> for FileMap {
     fn from(files: SettledFiles) -> Self {
-        files.0.into_iter().collect()
+        let parse = |text: &str| -> FileName {
+            text.parse()
+                .expect("a name and what of it is a name were names when they came in")
+        };
+        let remains = |entry: &Entry| {
+            let renamed = entry.file() != &*entry.name;
+            Remains {
+                file: renamed.then(|| parse(entry.file())),
+                fate: entry.fate(),
+            }
+        };
+        let files = files.0.iter();
+        files
+            .map(|entry| (parse(&entry.name), remains(entry)))
+            .collect()
     }
+}
+
+const NOTHING: FileIdentity = FileIdentity {
+    dev: 0,
+    ino: 0,
+    size: 0,
+    mtime_ns: 0,
+    ctime_ns: 0,
+};
+
+/// How many bytes of `name` stand before and after `file`. A file whose name is no part
+/// of it is remembered by the name alone.
+fn affixes(name: &FileName, file: Option<&FileName>) -> (u8, u8) {
+    let split = file.and_then(|file| {
+        let before = name.as_str().find(file.as_str())?;
+        let after = name.as_str().len() - before - file.as_str().len();
+        Some((u8::try_from(before).ok()?, u8::try_from(after).ok()?))
+    });
+    split.unwrap_or((0, 0))
 }
 
 #[cfg(test)]
@@ -94,26 +203,52 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn remains(file: Option<&str>, fate: Fate) -> Remains {
+        Remains {
+            file: file.map(name),
+            fate,
+        }
+    }
+
+    fn settled() -> Settled {
+        let gone = Fate::Quarantined(None);
+        let bad = Fate::Quarantined(Some(known(9).identity));
+        let files = [
+            ("b", remains(None, Fate::Stored(known(1)))),
+            ("b.gz", remains(Some("b"), Fate::Stored(known(2)))),
+            ("d/.c", remains(None, bad)),
+            (".a", remains(Some("a"), gone)),
+        ];
+        Settled::new(2, files.map(|(text, remains)| (name(text), remains)).into())
+    }
+
     #[test]
-    fn files_are_found_by_name_and_written_as_a_map() {
-        let files = [("b", Some(known(1))), ("a", None), ("c", Some(known(2)))];
-        let files = files.map(|(text, known)| (name(text), known));
-        let settled = Settled::new(2, files.into());
-        let knowledge = |text| settled.knowledge(&name(text));
-        assert_eq!(knowledge("a"), Knowledge::Quarantined);
-        assert_eq!(knowledge("b"), Knowledge::Stored(known(1)));
-        assert_eq!(knowledge("c"), Knowledge::Stored(known(2)));
-        assert_eq!(knowledge("d"), Knowledge::New);
-        let json = serde_json::to_value(&settled).unwrap();
+    fn files_are_found_by_their_name_in_the_buffer_and_by_their_own() {
+        let settled = settled();
+        let under = |text| settled.under(&name(text));
+        let of = |text| settled.of(&name(text));
+        assert_eq!(under("b"), Some(Fate::Stored(known(1))));
+        assert_eq!(under("b.gz"), Some(Fate::Stored(known(2))));
+        assert_eq!(under("a"), None);
+        assert_eq!(of("a"), Some(Fate::Quarantined(None)));
+        assert_eq!(of("b"), Some(Fate::Stored(known(1))));
+        assert_eq!(of("b.gz"), None);
+        assert_eq!(under("zz"), None);
+    }
+
+    #[test]
+    fn they_are_written_as_a_map_and_read_back() {
+        let json = serde_json::to_value(settled()).unwrap();
         assert_eq!(json["version"], 2);
-        assert!(json["files"]["a"].is_null());
-        assert_eq!(json["files"]["b"]["identity"]["mtime_ns"], 1);
-        assert_eq!(serde_json::from_value::<Settled>(json).unwrap(), settled);
+        assert_eq!(json["files"]["b"]["stored"]["identity"]["mtime_ns"], 1);
+        assert_eq!(json["files"]["b.gz"]["file"], "b");
+        assert!(json["files"][".a"]["quarantined"].is_null());
+        assert_eq!(serde_json::from_value::<Settled>(json).unwrap(), settled());
     }
 
     #[test]
     fn one_file_takes_little_memory() {
         assert!(size_of::<Settled>() <= 24);
-        assert!(size_of::<(FileName, Option<KnownFile>)>() <= 80);
+        assert!(size_of::<Entry>() <= 72);
     }
 }

@@ -98,9 +98,11 @@ fn census(edge: &Edge) -> Census {
             continue;
         };
         let before = census.waiting.len();
-        census
-            .waiting
-            .extend(active.missing().map(|file| file.name.clone()));
+        census.waiting.extend(
+            active
+                .missing()
+                .map(|file| file.disk.clone().unwrap_or_else(|| file.name.clone())),
+        );
         let waits = census.waiting.len() > before;
         let oldest = census.oldest.as_ref().map(|oldest| oldest.ended_at);
         if waits && oldest.is_none_or(|oldest| closure.ended_at < oldest) {

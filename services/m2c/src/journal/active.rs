@@ -1,0 +1,343 @@
+//! One run on its way: what is known of it until the catalogue knows it too.
+
+use std::collections::BTreeMap;
+
+use aquifer_digest::FileIdentity;
+use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
+use jiff::Timestamp;
+
+use super::ledger::Knowledge;
+use super::record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
+use super::settled::{Fate, FileMap, Remains, Settled};
+
+/// A run on its way.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Active {
+    /// Version under the run's number.
+    pub version: RunVersion,
+    /// The announcement of its begin.
+    pub opening: Option<Opening>,
+    /// The announcement or inference of its end.
+    pub closure: Option<Closure>,
+    /// Files that are closed while the run goes on.
+    pub closed_files: Vec<ExpectedFile>,
+    /// When the run began, as the first of these says.
+    pub began_at: Option<Timestamp>,
+    /// What became of each file.
+    pub files: BTreeMap<FileName, Progress>,
+    /// Other forms in which the buffer holds stored files, with the file's name.
+    pub forms: Vec<(FileName, BufferForm)>,
+    /// Names that the buffer no longer has, and when that was noticed.
+    pub gone: BTreeMap<FileName, Timestamp>,
+    /// Key of the manifest of the files stored so far.
+    pub manifest: Option<String>,
+    /// How many records are about this run.
+    pub facts: u64,
+    /// Whether the run was done before.
+    pub reopened: bool,
+    pub(super) recorded: u64,
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// In object storage; the catalogue may not know it yet.
+    Stored(StoredFacts),
+    /// Done, and known to the catalogue.
+    Settled {
+        /// What became of it.
+        fate: Fate,
+        /// Its name in the buffer, where that is not its own.
+        disk: Option<FileName>,
+    },
+    /// Not to be trusted, or gone.
+    Quarantined {
+        /// `changed` or `vanished`.
+        state: FileState,
+        /// Why.
+        reason: String,
+        /// The file in the buffer then.
+        identity: Option<FileIdentity>,
+    },
+}
+
+impl Progress {
+    fn fate(&self) -> Fate {
+        match self {
+            Self::Stored(facts) => Fate::Stored(facts.known()),
+            Self::Settled { fate, .. } => *fate,
+            Self::Quarantined { identity, .. } => Fate::Quarantined(*identity),
+        }
+    }
+
+    /// The name in the buffer of the file called `name`.
+    fn disk<'a>(&'a self, name: &'a FileName) -> &'a FileName {
+        match self {
+            Self::Stored(facts) => facts.disk.as_ref().unwrap_or(name),
+            Self::Settled { disk, .. } => disk.as_ref().unwrap_or(name),
+            Self::Quarantined { .. } => name,
+        }
+    }
+}
+
+impl Active {
+    /// A run that was done and of which there are news.
+    pub(super) fn reopen(settled: &Settled) -> Self {
+        let parse = |text: &str| -> FileName { text.parse().expect("settled names were names") };
+        let mut active = Self {
+            version: settled.version,
+            reopened: true,
+            ..Self::default()
+        };
+        for (disk, name, fate) in settled.entries() {
+            let (disk, name) = (parse(disk), parse(name));
+            match (active.files.contains_key(&name), fate) {
+                (true, Fate::Stored(known)) => {
+                    let encoded = None;
+                    let form = BufferForm {
+                        disk,
+                        known,
+                        encoded,
+                    };
+                    active.forms.push((name, form));
+                }
+                (true, Fate::Quarantined(_)) => {}
+                (false, fate) => {
+                    let disk = (disk != name).then_some(disk);
+                    active.files.insert(name, Progress::Settled { fate, disk });
+                }
+            }
+        }
+        active
+    }
+
+    /// Files that belong to the run as far as anyone said.
+    pub fn expected(&self) -> impl Iterator<Item = &ExpectedFile> {
+        let closed = self.closure.iter().flat_map(|closure| &closure.files);
+        closed.chain(&self.closed_files)
+    }
+
+    /// Expected files that are neither stored nor quarantined.
+    pub fn missing(&self) -> impl Iterator<Item = &ExpectedFile> {
+        self.expected()
+            .filter(|file| !self.files.contains_key(&file.name))
+    }
+
+    /// Files stored since the catalogue last heard of the run.
+    pub fn stored(&self) -> impl Iterator<Item = (&FileName, &StoredFacts)> {
+        self.files
+            .iter()
+            .filter_map(|(name, progress)| match progress {
+                Progress::Stored(facts) => Some((name, facts)),
+                _ => None,
+            })
+    }
+
+    /// Stored files of which the buffer holds nothing any more, and since when.
+    pub fn vanished(&self) -> impl Iterator<Item = (&FileName, Timestamp)> {
+        self.files.iter().filter_map(|(name, progress)| {
+            let Fate::Stored(_) = progress.fate() else {
+                return None;
+            };
+            let forms = self.forms.iter().filter(move |(of, _)| of == name);
+            let names = forms.map(|(_, form)| &form.disk);
+            let mut since = *self.gone.get(progress.disk(name))?;
+            for disk in names {
+                since = since.max(*self.gone.get(disk)?);
+            }
+            Some((name, since))
+        })
+    }
+
+    /// Whether files or the manifest are still to be stored.
+    pub(crate) fn needs_storing(&self) -> bool {
+        let closed = self.closure.is_some();
+        let unmanifested = closed && self.manifest.is_none() && self.stored().next().is_some();
+        unmanifested || self.missing().next().is_some()
+    }
+
+    /// What is known of the file `name` under the name `disk` in the buffer.
+    pub(super) fn knowledge(&self, disk: &FileName, name: &FileName) -> Knowledge {
+        let Some(progress) = self.files.get(name) else {
+            let waits = self.missing().any(|file| &file.name == name);
+            return if waits {
+                Knowledge::Waiting
+            } else {
+                Knowledge::New
+            };
+        };
+        let form = self.forms.iter().rev().find(|(_, form)| &form.disk == disk);
+        match (progress.fate(), form) {
+            (Fate::Stored(_), Some((_, form))) => Knowledge::Stored(form.known),
+            (Fate::Stored(known), None) if progress.disk(name) == disk => Knowledge::Stored(known),
+            (Fate::Stored(known), None) => Knowledge::OtherForm(known),
+            (Fate::Quarantined(identity), _) if progress.disk(name) == disk => {
+                Knowledge::Quarantined(identity)
+            }
+            (Fate::Quarantined(_), _) => Knowledge::New,
+        }
+    }
+
+    /// What stays of the run, if anything of it is in the buffer.
+    pub(super) fn settle(&self) -> Option<Settled> {
+        let mut remains = FileMap::new();
+        for (name, progress) in &self.files {
+            let disk = progress.disk(name);
+            let file = (disk != name).then(|| name.clone());
+            let fate = progress.fate();
+            remains.insert(disk.clone(), Remains { file, fate });
+        }
+        for (name, form) in &self.forms {
+            let file = (form.disk != *name).then(|| name.clone());
+            let fate = Fate::Stored(form.known);
+            remains.insert(form.disk.clone(), Remains { file, fate });
+        }
+        remains.retain(|disk, _| !self.gone.contains_key(disk));
+        let all_gone = remains.is_empty() && !self.gone.is_empty();
+        (!all_gone).then(|| Settled::new(self.version, remains))
+    }
+
+    fn begin_version(&mut self, version: RunVersion) {
+        if version > self.version {
+            *self = Self {
+                version,
+                opening: self.opening.take(),
+                closure: self.closure.take(),
+                facts: self.facts,
+                recorded: self.recorded,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Files that were quarantined and are closed again get another chance.
+    fn retry(&mut self, files: &[ExpectedFile]) {
+        for file in files {
+            let fate = self.files.get(&file.name).map(Progress::fate);
+            if matches!(fate, Some(Fate::Quarantined(_))) {
+                self.files.remove(&file.name);
+                self.manifest = None;
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, version: RunVersion, closure: Closure) {
+        self.begin_version(version);
+        self.retry(&closure.files);
+        // Later news of the same files adds; it never takes a file away.
+        let mut closure = closure;
+        if let Some(before) = self.closure.take() {
+            closure.trace = before.trace.or(closure.trace);
+            closure.learnt_at = before.learnt_at;
+            closure.instead = before.instead.or(closure.instead);
+            add(&mut closure.files, before.files);
+        }
+        add(&mut closure.files, std::mem::take(&mut self.closed_files));
+        self.closure = Some(closure);
+    }
+
+    pub(super) fn close_files(
+        &mut self,
+        version: RunVersion,
+        files: Vec<ExpectedFile>,
+        began_at: Timestamp,
+    ) {
+        if version > self.version {
+            self.closure = None;
+        }
+        self.begin_version(version);
+        self.retry(&files);
+        self.began_at.get_or_insert(began_at);
+        match &mut self.closure {
+            Some(closure) => add(&mut closure.files, files),
+            None => add(&mut self.closed_files, files),
+        }
+    }
+
+    pub(super) fn reversion(&mut self, version: RunVersion) {
+        self.version = version;
+        self.files.clear();
+        self.forms.clear();
+        self.gone.clear();
+        self.manifest = None;
+    }
+
+    pub(super) fn form(&mut self, name: FileName, form: BufferForm) {
+        self.gone.remove(&form.disk);
+        self.forms.retain(|(_, known)| known.disk != form.disk);
+        self.forms.push((name, form));
+    }
+
+    /// The records from which this run is rebuilt. `recorded` is not carried over:
+    /// the catalogue hears of the run once more, which changes nothing there.
+    pub(super) fn compact_into(&self, run: RunNumber, records: &mut Vec<Record>) {
+        let version = self.version;
+        if self.reopened {
+            let settled = self.files.iter().filter_map(|(name, progress)| {
+                let Progress::Settled { fate, disk } = progress else {
+                    return None;
+                };
+                let file = disk.is_some().then(|| name.clone());
+                let remains = Remains { file, fate: *fate };
+                Some((disk.as_ref().unwrap_or(name).clone(), remains))
+            });
+            let settled = Settled::new(version, settled.collect());
+            records.push(Record::Settled { run, settled });
+        } else if version > 1 {
+            records.push(Record::Reversioned { run, version });
+        }
+        if let Some(opening) = self.opening.clone() {
+            records.push(Record::Opened { run, opening });
+        }
+        if !self.closed_files.is_empty() {
+            records.push(Record::FilesClosed {
+                run,
+                version,
+                files: self.closed_files.clone(),
+                started_at: self.began_at.unwrap_or(Timestamp::UNIX_EPOCH),
+            });
+        }
+        if let Some(closure) = self.closure.clone() {
+            records.push(Record::Closed {
+                run,
+                version,
+                closure,
+            });
+        }
+        for (name, progress) in &self.files {
+            let name = name.clone();
+            match progress.clone() {
+                Progress::Stored(facts) => records.push(Record::Stored { run, name, facts }),
+                Progress::Quarantined {
+                    state,
+                    reason,
+                    identity,
+                } => records.push(Record::Quarantined {
+                    run,
+                    name,
+                    state,
+                    reason,
+                    identity,
+                }),
+                Progress::Settled { .. } => {}
+            }
+        }
+        for (name, form) in self.forms.clone() {
+            records.push(Record::Formed { run, name, form });
+        }
+        for (disk, at) in self.gone.clone() {
+            records.push(Record::Gone { run, disk, at });
+        }
+        if let Some(key) = self.manifest.clone() {
+            records.push(Record::Manifested { run, key });
+        }
+    }
+}
+
+fn add(files: &mut Vec<ExpectedFile>, more: Vec<ExpectedFile>) {
+    for file in more {
+        if !files.iter().any(|known| known.name == file.name) {
+            files.push(file);
+        }
+    }
+}
