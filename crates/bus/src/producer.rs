@@ -152,6 +152,19 @@ impl Producer {
         }
     }
 
+    /// Whether the brokers answer within `patience`.
+    pub async fn ask(&self, patience: Duration) -> Result<(), BusError> {
+        let producer = self.inner.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            // All topics: asking for one by name could create it.
+            producer.client().fetch_metadata(None, patience).map(drop)
+        });
+        match asked.await {
+            Ok(answer) => answer.map_err(|reason| BusError::kafka("ask the brokers", reason)),
+            Err(_) => Err(BusError::Closed("producer")),
+        }
+    }
+
     /// Waits until everything queued is delivered, or the time is over.
     pub async fn flush(&self, timeout: Duration) -> Result<(), BusError> {
         let producer = self.inner.clone();

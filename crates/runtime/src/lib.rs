@@ -10,6 +10,7 @@ pub mod crash;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod notify;
 pub mod retry;
 pub mod service;
 pub mod tasks;

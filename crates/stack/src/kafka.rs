@@ -76,15 +76,17 @@ fn java(plan: &Plan) -> Result<Command, StackError> {
 /// The server's settings: Kafka's documentation, "Broker Configs" of 4.3.
 fn settings(plan: &Plan, data: &Path) -> String {
     let (broker, controller) = (plan.ports.kafka(), plan.ports.kafka_controller());
+    let (behind_link, link) = (plan.ports.kafka_behind_link(), plan.ports.kafka_link());
     format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{behind_link},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{link}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT
 log.dirs={data}
 num.network.threads=2
 num.io.threads=4

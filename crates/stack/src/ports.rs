@@ -67,6 +67,16 @@ impl Ports {
         self.base + 1
     }
 
+    /// Where the broker listens for clients that come through a link.
+    pub(crate) fn kafka_behind_link(&self) -> u16 {
+        self.base + 13
+    }
+
+    /// Where it tells these clients to come: the link's own port.
+    pub(crate) fn kafka_link(&self) -> u16 {
+        self.base + 14
+    }
+
     pub(crate) fn mariadb(&self) -> u16 {
         self.base + 2
     }
@@ -129,6 +139,7 @@ mod tests {
     fn no_two_servers_share_a_port() {
         let ports = Ports::claim(None, 500).unwrap();
         let mut all = vec![ports.kafka(), ports.kafka_controller(), ports.mariadb()];
+        all.extend([ports.kafka_behind_link(), ports.kafka_link()]);
         for (_, http, grpc) in ports.weed() {
             all.extend([http, grpc]);
         }

@@ -1,6 +1,7 @@
 //! A running stack: started as a whole, stopped in order, and broken on purpose by tests.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::process::{self, Child};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use crate::folder::Folder;
 use crate::lifeline::Lifeline;
 use crate::plan::Plan;
 use crate::process::{PATIENCE, POLL, ProcessId, end_all};
+use crate::proxy::{LinkMode, LinkProxy};
 use crate::record::{Record, Running};
 use crate::{Endpoints, Halt, Phase, Progress, Server, StackError, StackOptions};
 
@@ -80,6 +82,18 @@ impl Stack {
     /// Where the servers listen, and their credentials.
     pub fn endpoints(&self) -> &Endpoints {
         &self.plan.endpoints
+    }
+
+    /// A link to a server, for tests that cut it. Kafka tells its clients where to come;
+    /// it has a listener of its own for those of its link, of which there is one.
+    pub fn link(&self, server: Server, mode: LinkMode) -> std::io::Result<LinkProxy> {
+        let ports = &self.plan.ports;
+        let (link, server) = match server {
+            Server::Kafka => (ports.kafka_link(), ports.kafka_behind_link()),
+            Server::MariaDb => (0, ports.mariadb()),
+            Server::SeaweedFs => (0, ports.s3()),
+        };
+        LinkProxy::start(link, (Ipv4Addr::LOCALHOST, server).into(), mode)
     }
 
     /// The process of a server; `None` while it is down.

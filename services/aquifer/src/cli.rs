@@ -72,8 +72,8 @@ pub(crate) enum Command {
     /// MIDAS run files, of any encoding and in any state
     #[command(subcommand)]
     Midas(MidasCommand),
-    /// Run the ingester of one buffer
-    M2c(ServiceArgs),
+    /// Run the ingester of one buffer, or ask it how it is
+    M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements
     Relay(ServiceArgs),
 }
@@ -83,6 +83,32 @@ pub(crate) struct ServiceArgs {
     /// Stop when standard input is closed: ties the service to who started it
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct M2cArgs {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    #[command(subcommand)]
+    pub command: Option<M2cCommand>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum M2cCommand {
+    /// Ask a running ingester how it is, and whether its host can be switched off; needs
+    /// neither catalogue nor bus. Exit code 0: it can; 1: it cannot; 2: no answer
+    Status(M2cStatusArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct M2cStatusArgs {
+    /// Where it listens [default: `m2c.listen` of the configuration]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

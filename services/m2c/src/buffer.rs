@@ -134,6 +134,11 @@ impl Buffer {
         }
     }
 
+    /// Files that were not closed when they were last looked at.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &FileName> {
+        self.watched.keys()
+    }
+
     /// Lists the folder and judges what is new. Blocking.
     pub(crate) fn scan(
         &mut self,

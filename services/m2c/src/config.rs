@@ -3,17 +3,21 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use aquifer_runtime::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::daq::MidasConfig;
+use crate::pace::BandwidthConfig;
 use crate::stream::StreamConfig;
 use crate::tap::{SlowBank, TapConfig};
+use crate::watch::WatchConfig;
 
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct M2cConfig {
-    /// Address of `/livez`, `/readyz` and `/metrics`.
+    /// Address of `/livez`, `/readyz`, `/metrics` and of `/v1/`: status and announcements.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The site whose DAQ writes this buffer. It must be registered in the catalogue.
@@ -50,6 +54,14 @@ pub struct M2cConfig {
     pub tap: TapConfig,
     /// Banks of slow-control values in run files.
     pub slow: Vec<SlowBank>,
+    /// Token that whoever announces runs by HTTP must send; empty asks for none.
+    pub token: Secret,
+    /// How much of the link the ingester may take.
+    pub bandwidth: BandwidthConfig,
+    /// When the ingester calls a person.
+    pub watch: WatchConfig,
+    /// MIDAS's own channels.
+    pub midas: MidasConfig,
 }
 
 impl Default for M2cConfig {
@@ -73,6 +85,10 @@ impl Default for M2cConfig {
             stream: StreamConfig::default(),
             tap: TapConfig::default(),
             slow: Vec::new(),
+            token: Secret::default(),
+            bandwidth: BandwidthConfig::default(),
+            watch: WatchConfig::default(),
+            midas: MidasConfig::default(),
         }
     }
 }

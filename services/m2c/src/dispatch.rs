@@ -1,7 +1,7 @@
 //! Takes runs from the ledger and works on a bounded number of them at a time, each
-//! by one worker only, each not before its time.
+//! by one worker only, each not before its time. Which comes first is for [`Drain`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
+use crate::drain::Drain;
 use crate::journal::{Journal, Ledger};
 
 /// The ledger is looked at so often even if nobody wakes the dispatcher.
@@ -30,39 +31,34 @@ pub(crate) async fn dispatch<Fut>(
     journal: &Journal,
     workers: usize,
     shutdown: &CancellationToken,
-    select: impl for<'l> Fn(&'l Ledger) -> Box<dyn Iterator<Item = RunNumber> + 'l>,
+    select: impl for<'l> Fn(&'l Ledger) -> Box<dyn DoubleEndedIterator<Item = RunNumber> + 'l>,
     work: impl Fn(RunNumber) -> Fut,
 ) where
     Fut: Future<Output = (RunNumber, Outcome)>,
 {
     let mut under_way = FuturesUnordered::new();
-    let mut taken: HashSet<RunNumber> = HashSet::new();
+    let mut drain = Drain::new(workers);
     let mut not_before: HashMap<RunNumber, Instant> = HashMap::new();
     loop {
         let changed = journal.changed().notified();
         tokio::pin!(changed);
         // Registered before the ledger is read: a change in between is not missed.
         changed.as_mut().enable();
-        if !shutdown.is_cancelled() && taken.len() < workers {
+        if !shutdown.is_cancelled() && under_way.len() < workers {
             let now = Instant::now();
             not_before.retain(|_, time| *time > now);
-            let free = workers - taken.len();
-            // Read no further than there are workers: the backlog may be long.
-            let due: Vec<_> = select(&journal.ledger())
-                .filter(|run| !taken.contains(run) && !not_before.contains_key(run))
-                .take(free)
-                .collect();
-            for run in due {
-                taken.insert(run);
-                under_way.push(work(run));
-            }
+            let begun = {
+                let ledger = journal.ledger();
+                drain.take(select(&ledger).filter(|run| !not_before.contains_key(run)))
+            };
+            under_way.extend(begun.into_iter().map(&work));
         }
         if shutdown.is_cancelled() && under_way.is_empty() {
             return;
         }
         tokio::select! {
             Some((run, outcome)) = under_way.next() => {
-                taken.remove(&run);
+                drain.give_back(run);
                 if let Outcome::Later(pause) = outcome {
                     not_before.insert(run, Instant::now() + pause);
                 }

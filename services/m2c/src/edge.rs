@@ -11,11 +11,16 @@ use aquifer_storage::StorageElement;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::BufferRules;
+use crate::daq::DaqLog;
 use crate::dispatch::Outcome;
 use crate::events;
 use crate::journal::{Journal, Record};
 use crate::keys::Keys;
+use crate::links::Links;
+use crate::pace::Pacer;
 use crate::signals::Signals;
+use crate::spool::Spool;
+use crate::status::Seen;
 use crate::stream::Streams;
 
 /// Pause before something that could not be remembered is tried again.
@@ -46,6 +51,16 @@ pub(crate) struct Edge {
     pub retry: RetryPolicy,
     /// Cancelled when the process drains.
     pub shutdown: CancellationToken,
+    /// How the ways to the middle are.
+    pub links: Links,
+    /// How fast files may be sent.
+    pub pacer: Pacer,
+    /// What waits for the bus beside the runs.
+    pub spool: Spool,
+    /// What was last seen of buffer and disk.
+    pub seen: Seen,
+    /// Where the DAQ's people are told.
+    pub daq: DaqLog,
 }
 
 impl Edge {

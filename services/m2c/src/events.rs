@@ -1,12 +1,17 @@
 //! What is worth saying while runs are ingested: each function is one noteworthy
 //! thing and emits its log line and its metric together.
 
+use std::path::Path;
+
+use aquifer_bus::BusError;
 use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber};
 use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
 
+use crate::disk::DiskStatus;
 use crate::journal::{JournalError, Recovery};
 use crate::metrics as names;
+use crate::spool::SpoolError;
 use crate::stream::{SentPart, StreamError};
 
 pub(crate) fn journal_opened(runs: usize, recovery: &Recovery) {
@@ -176,4 +181,72 @@ pub(crate) fn signal_not_told(signal: &AlertSignal, error: &dyn std::fmt::Displa
 pub(crate) fn backlog(to_store: usize, to_record: usize) {
     gauge!(names::RUNS_TO_STORE).set(to_store as f64);
     gauge!(names::RUNS_TO_RECORD).set(to_record as f64);
+}
+
+pub(crate) fn part_needs_help(part: &'static str, error: &dyn std::fmt::Display) {
+    tracing::error!(part, %error, "refused in a way that only a person can mend; it will be tried again");
+}
+
+pub(crate) fn bus_needs_help(error: &BusError) {
+    tracing::warn!(%error, "the bus is of no use now; it will be tried again");
+}
+
+pub(crate) fn part_cut_off(part: &str, why: &str, over: bool) {
+    if over {
+        tracing::info!(part, "answers again");
+    } else {
+        tracing::error!(
+            part,
+            why,
+            "has not answered for long: runs wait in the buffer"
+        );
+    }
+}
+
+pub(crate) fn disk_seen(disk: &DiskStatus) {
+    gauge!(names::BUFFER_FREE).set(disk.free as f64);
+    let full_in = disk.full_in_secs.map_or(f64::INFINITY, |secs| secs as f64);
+    gauge!(names::BUFFER_FULL_IN).set(full_in);
+}
+
+pub(crate) fn disk_fills(disk: &DiskStatus, over: bool) {
+    let (free, full_in_secs) = (disk.free, disk.full_in_secs);
+    if over {
+        tracing::info!(free, full_in_secs, "the buffer's disk no longer fills");
+    } else {
+        tracing::error!(free, full_in_secs, "the buffer's disk will soon be full");
+    }
+}
+
+pub(crate) fn spool_failed(error: &SpoolError) {
+    tracing::error!(%error, "a letter for the bus cannot be kept on disk");
+    counter!(names::SPOOL_FAILURES).increment(1);
+}
+
+pub(crate) fn letter_refused(error: &BusError) {
+    tracing::error!(%error, "the bus refuses a letter; it will be sent again");
+    counter!(names::SPOOL_FAILURES).increment(1);
+}
+
+pub(crate) fn letter_damaged(
+    aside: &Path,
+    error: &serde_json::Error,
+    kept: Option<&std::io::Error>,
+) {
+    tracing::error!(path = %aside.display(), %error, ?kept, "a letter for the bus was damaged on disk and set aside");
+    counter!(names::SPOOL_FAILURES).increment(1);
+}
+
+pub(crate) fn sample_dropped() {
+    tracing::warn!("too many slow-control samples wait for the bus: the oldest was dropped");
+    counter!(names::SAMPLES_DROPPED).increment(1);
+}
+
+pub(crate) fn door_open_to_all(address: std::net::SocketAddr) {
+    tracing::warn!(%address, "anybody in the network can announce runs; hint: set m2c.token");
+}
+
+pub(crate) fn daq_silent(error: &dyn std::fmt::Display) {
+    tracing::debug!(%error, "the DAQ's web server does not answer");
+    counter!(names::DAQ_FAILURES).increment(1);
 }

@@ -1,26 +1,27 @@
 //! The intake: what the DAQ announces on the bus hastens what the scan would find.
 //!
 //! A message is done once it is in the journal. One that cannot be used goes to the
-//! dead letters; one about another site is not for this ingester.
+//! dead letters; one about another site is not for this ingester. Whatever the bus or
+//! the journal's disk say, the intake goes on: at the edge nobody is there to restart it.
 
 use std::time::Duration;
 
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
-use aquifer_digest::{Crc32c, FileIdentity};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
-use aquifer_schemas::{
-    ClosedBy, DeadLetterReason, Message, RunClosed, RunNumber, RunOpened, RunVersion,
-};
-use jiff::Timestamp;
+use aquifer_schemas::{DeadLetterReason, Message, RunClosed, RunNumber, RunOpened};
 
+use crate::announcement::{self, Impossible, Meaning};
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+use crate::journal::Record;
 use crate::steps;
 
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(5);
+
+/// Pause before a message that could not be kept or buried is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Turns announcements into journal records.
 pub(crate) struct Intake {
@@ -28,12 +29,6 @@ pub(crate) struct Intake {
     schemas: Schemas,
     producer: Producer,
     group: String,
-}
-
-/// What a message amounts to.
-enum Meaning {
-    Record(Box<Record>),
-    Ignore(RunNumber, &'static str),
 }
 
 /// Why a message cannot be used.
@@ -59,6 +54,15 @@ impl From<BusError> for Unusable {
     }
 }
 
+impl From<Impossible> for Unusable {
+    fn from(impossible: Impossible) -> Self {
+        Self::Message {
+            reason: DeadLetterReason::Invalid,
+            error: impossible.reason,
+        }
+    }
+}
+
 impl Intake {
     /// Reads with `schemas` and buries with `producer`, as member of `group`.
     pub(crate) fn new(edge: Edge, schemas: Schemas, producer: Producer, group: String) -> Self {
@@ -70,33 +74,69 @@ impl Intake {
         }
     }
 
-    /// Consumes until shutdown, then commits what is done and leaves the group.
-    pub(crate) async fn run(&self, mut consumer: Consumer) -> anyhow::Result<()> {
+    /// Consumes until shutdown or until the consumer can go on no more, then commits what
+    /// is done and leaves the group.
+    pub(crate) async fn run(&self, mut consumer: Consumer) {
         let shutdown = self.edge.shutdown.clone();
-        while let Some(Some(delivery)) = shutdown.run_until_cancelled(consumer.next()).await {
-            self.take(delivery?).await?;
+        while let Some(Some(next)) = shutdown.run_until_cancelled(consumer.next()).await {
+            match next {
+                Ok(delivery) => {
+                    self.edge.links.bus.reached();
+                    let _ = shutdown.run_until_cancelled(self.take(delivery)).await;
+                }
+                // A topic that is not there, for example: a person in the middle mends it.
+                Err(error) => events::bus_needs_help(&error),
+            }
         }
-        consumer.close(LEAVE).await?;
-        Ok(())
+        if let Err(error) = consumer.close(LEAVE).await {
+            events::bus_needs_help(&error);
+        }
     }
 
-    async fn take(&self, delivery: Delivery) -> anyhow::Result<()> {
-        match self.understand(&delivery).await {
-            Ok(Meaning::Record(record)) => {
-                self.edge.journal.append((*record).clone()).await?;
-                crash_point(steps::MESSAGE_JOURNALED);
-                self.report(&record);
-            }
-            Ok(Meaning::Ignore(run, why)) => events::message_ignored(run, why),
-            Err(Unusable::Message { reason, error }) => {
-                dead_letters::bury(&self.producer, &delivery, reason, &error, 1, &self.group)
-                    .await?;
-                events::message_buried(&error);
-            }
-            Err(Unusable::Bus(error)) => return Err(error.into()),
+    /// Takes a message in, however long journal and bus need.
+    async fn take(&self, delivery: Delivery) {
+        while !self.take_now(&delivery).await {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         delivery.ack.done();
-        Ok(())
+    }
+
+    /// Whether the message is dealt with.
+    async fn take_now(&self, delivery: &Delivery) -> bool {
+        match self.understand(delivery).await {
+            Ok((_, Meaning::Record(record))) => {
+                if let Err(error) = self.edge.journal.append(Record::clone(&record)).await {
+                    events::journal_failed(&error);
+                    return false;
+                }
+                crash_point(steps::MESSAGE_JOURNALED);
+                self.report(&record);
+                true
+            }
+            Ok((run, Meaning::Nothing(why))) => {
+                events::message_ignored(run, why.as_str());
+                true
+            }
+            Err(Unusable::Message { reason, error }) => self.bury(delivery, reason, &error).await,
+            Err(Unusable::Bus(error)) => {
+                events::bus_needs_help(&error);
+                false
+            }
+        }
+    }
+
+    async fn bury(&self, delivery: &Delivery, reason: DeadLetterReason, error: &str) -> bool {
+        let buried = dead_letters::bury(&self.producer, delivery, reason, error, 1, &self.group);
+        match buried.await {
+            Ok(()) => {
+                events::message_buried(error);
+                true
+            }
+            Err(error) => {
+                events::bus_needs_help(&error);
+                false
+            }
+        }
     }
 
     fn report(&self, record: &Record) {
@@ -111,113 +151,18 @@ impl Intake {
         }
     }
 
-    async fn understand(&self, delivery: &Delivery) -> Result<Meaning, Unusable> {
+    async fn understand(&self, delivery: &Delivery) -> Result<(RunNumber, Meaning), Unusable> {
         if delivery.topic == RunOpened::TOPIC {
             let message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
-            Ok(self.opened(message, delivery))
+            let trace = delivery.traceparent.clone();
+            let run = message.run;
+            Ok((run, announcement::opened(&self.edge, message, trace)))
         } else {
             let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
-            self.closed(message, delivery)
+            let trace = trace_of(delivery).to_string();
+            let run = message.run;
+            Ok((run, announcement::closed(&self.edge, message, trace)?))
         }
-    }
-
-    fn opened(&self, message: RunOpened, delivery: &Delivery) -> Meaning {
-        if message.site != self.edge.site {
-            return Meaning::Ignore(message.run, "other site");
-        }
-        if self.edge.journal.ledger().is_closed(message.run) {
-            return Meaning::Ignore(message.run, "already closed");
-        }
-        Meaning::Record(Box::new(Record::Opened {
-            run: message.run,
-            opening: Opening {
-                started_at: message.started_at,
-                run_type: message.run_type,
-                attributes: message.attributes,
-                trace: delivery.traceparent.clone(),
-            },
-        }))
-    }
-
-    fn closed(&self, message: RunClosed, delivery: &Delivery) -> Result<Meaning, Unusable> {
-        if message.site != self.edge.site {
-            return Ok(Meaning::Ignore(message.run, "other site"));
-        }
-        if message.producer == self.edge.signals.producer {
-            return Ok(Meaning::Ignore(message.run, "announced here"));
-        }
-        let elsewhere = |buffer: &String| *buffer != self.edge.buffer_element;
-        if message.buffer.as_ref().is_some_and(elsewhere) {
-            return Ok(Meaning::Ignore(message.run, "other buffer"));
-        }
-        let files = message
-            .files
-            .iter()
-            .map(|file| self.expected(message.run, file))
-            .collect::<Result<Vec<_>, _>>()?;
-        let version = self.version_of(message.run, &files);
-        Ok(Meaning::Record(Box::new(Record::Closed {
-            run: message.run,
-            version,
-            closure: Closure {
-                closed_by: ClosedBy::Daq,
-                started_at: message.started_at,
-                ended_at: message.ended_at,
-                run_type: message.run_type,
-                events: message.events,
-                attributes: message.attributes,
-                files,
-                trace: Some(trace_of(delivery).to_string()),
-                learnt_at: Timestamp::now(),
-                instead: None,
-            },
-        })))
-    }
-
-    /// The version that the announced files belong to: the next one where the buffer
-    /// holds other bytes under a stored name, because the DAQ used the number again.
-    fn version_of(&self, run: RunNumber, files: &[ExpectedFile]) -> RunVersion {
-        let ledger = self.edge.journal.ledger();
-        let rewritten = files.iter().any(|file| {
-            let path = self.edge.rules.path(&file.name);
-            match ledger.knowledge(run, &file.name, &file.name) {
-                Knowledge::Stored(known) => std::fs::symlink_metadata(path)
-                    .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
-                _ => false,
-            }
-        });
-        ledger.version(run) + RunVersion::from(rewritten)
-    }
-
-    /// A file name from a message becomes a path: it must be one that this buffer's
-    /// templates give to this run.
-    fn expected(
-        &self,
-        run: RunNumber,
-        file: &aquifer_schemas::ClosedFile,
-    ) -> Result<ExpectedFile, Unusable> {
-        let invalid = |error: String| Unusable::Message {
-            reason: DeadLetterReason::Invalid,
-            error,
-        };
-        if self.edge.rules.run_of(&file.name) != Some(run) {
-            return Err(invalid(format!(
-                "file `{}` is not a file of run {run} by the templates of this buffer",
-                file.name
-            )));
-        }
-        let crc32c = file
-            .crc32c
-            .as_ref()
-            .map(|hex| hex.parse::<Crc32c>())
-            .transpose()
-            .map_err(|error| invalid(format!("file `{}`: {error}", file.name)))?;
-        Ok(ExpectedFile {
-            name: file.name.clone(),
-            size: file.size,
-            crc32c,
-            disk: None,
-        })
     }
 }
 

@@ -9,27 +9,38 @@
 //! It promises that a file is in object storage once, with the bytes that the logger
 //! wrote, before anybody is told so. Freeing the buffer is left to orders.
 
+mod announcement;
 mod begin_of_run;
 mod buffer;
 mod close_rule;
 mod config;
+mod daq;
+mod disk;
 mod dispatch;
+mod drain;
 mod edge;
 mod events;
+mod http;
 mod intake;
 mod journal;
 mod keys;
+mod links;
 mod manifest;
 mod metrics;
+mod notice;
+mod pace;
 mod recorder;
 mod scan;
 mod side_file;
 mod signals;
+mod spool;
+mod status;
 pub mod steps;
 mod store;
 mod stream;
 mod tap;
 mod template;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,30 +48,50 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
-use aquifer_runtime::health::ComponentHealth;
-use aquifer_runtime::retry::{RetryPolicy, retry};
+use aquifer_runtime::notify;
+use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
-use aquifer_storage::{S3Config, S3Element, StorageElement};
+use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
+
+use futures::FutureExt as _;
 
 use crate::buffer::BufferRules;
 use crate::close_rule::CloseRule;
+use crate::daq::{DaqLog, Mhttpd};
 use crate::dispatch::dispatch;
 use crate::edge::Edge;
 use crate::intake::Intake;
 use crate::journal::{Journal, Ledger};
+use crate::links::Links;
+use crate::pace::{Pacer, Schedule};
 use crate::recorder::Recorder;
 use crate::signals::Signals;
+use crate::spool::Spool;
+use crate::status::Seen;
 use crate::store::Store;
 use crate::stream::Streams;
 
 pub use buffer::BufferRules as Rules;
 pub use config::M2cConfig;
+pub use daq::{MidasConfig, SlowConfig};
+pub use disk::DiskStatus;
+pub use http::Door;
 pub use keys::Keys;
+pub use links::PartStatus;
 pub use manifest::{Manifest, ManifestFile, StoredAs};
+pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
+pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
 pub use tap::{SlowBank, TapConfig};
 pub use template::{FileTemplate, TemplateError};
+pub use watch::WatchConfig;
+
+/// Pause before a consumer that cannot go on is made anew.
+const JOIN_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long the bus may take to answer a look.
+const BUS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything that m2c is configured with.
 #[derive(Debug, Clone)]
@@ -75,29 +106,34 @@ pub struct Settings {
     pub storage: S3Config,
 }
 
-/// Runs the ingester until `context.shutdown`.
-pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
+/// Runs the ingester until `context.shutdown`. `door` is served on its listen address.
+pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Result<()> {
     metrics::describe();
     aquifer_bus::metrics::describe();
-    // All before any of them is ready: a part that is not known yet is not missed.
-    let [storage, catalogue, bus] = ["storage", "catalogue", "bus"].map(|name| {
-        let component = context.health.component(name);
-        component.not_ready("not reached yet");
-        component
-    });
-    let edge = open_edge(&settings, &context).await?;
+    let (log, said) = DaqLog::new();
+    let midas = &settings.m2c.midas;
+    let mhttpd = match midas.mhttpd.as_str() {
+        "" => None,
+        url => Some(Mhttpd::new(url).context("m2c.midas.mhttpd")?),
+    };
+    let heard = mhttpd.is_some() && midas.messages;
+    let log = if heard { log } else { DaqLog::default() };
+    let edge = open_edge(&settings, &context, log).await?;
     let m2c = &settings.m2c;
+    if !m2c.listen.ip().is_loopback() && m2c.token.is_empty() {
+        events::door_open_to_all(m2c.listen);
+    }
+    door.open(edge.clone(), m2c.token.clone());
+    let critical = |name, task| context.tasks.spawn(name, TaskKind::Critical, task);
     let interval = Duration::from_millis(m2c.scan_interval_ms);
-    context.tasks.spawn(
-        "scan",
-        TaskKind::Critical,
-        scan::scan_forever(edge.clone(), interval),
+    critical("scan", scan::scan_forever(edge.clone(), interval).boxed());
+    critical("store", store_forever(edge.clone(), m2c.clone()).boxed());
+    critical("record", record_forever(edge.clone(), m2c.clone()).boxed());
+    critical(
+        "watch",
+        watch::watch_forever(edge.clone(), m2c.watch.clone()).boxed(),
     );
-    context.tasks.spawn(
-        "follow",
-        TaskKind::Critical,
-        stream::follow_forever(edge.clone()),
-    );
+    critical("follow", stream::follow_forever(edge.clone()).boxed());
     // Whatever becomes of it, runs are stored.
     context.tasks.spawn(
         "tap",
@@ -109,30 +145,30 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
             Producer::connect(&settings.kafka)?,
         ),
     );
-    context.tasks.spawn(
-        "store",
-        TaskKind::Critical,
-        store_forever(edge.clone(), settings.m2c.clone(), storage),
-    );
-    context.tasks.spawn(
-        "record",
-        TaskKind::Critical,
-        record_forever(edge.clone(), settings.m2c.clone(), catalogue),
-    );
-    context.tasks.spawn(
-        "intake",
-        TaskKind::Critical,
-        take_in_forever(edge, settings, bus),
-    );
-    context.shutdown.cancelled().await;
+    if let Some(mhttpd) = mhttpd {
+        if heard {
+            let speaking = daq::speak_forever(edge.clone(), mhttpd.clone(), said);
+            critical("daq-log", speaking.boxed());
+        }
+        if !m2c.midas.slow.is_empty() {
+            let reading = daq::read_slow_forever(edge.clone(), mhttpd, m2c.midas.clone());
+            critical("daq-slow", reading.boxed());
+        }
+    }
+    let seen = edge.seen.clone();
+    critical("intake", take_in_forever(edge, settings).boxed());
+    // From here on what the DAQ closes is not lost sight of, whatever is reachable.
+    notify::ready();
+    notify::keep_alive(&context.shutdown, move || seen.last_listed()).await;
     Ok(())
 }
 
-async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edge> {
+async fn open_edge(settings: &Settings, context: &Context, daq: DaqLog) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
     let site: Site = m2c.site.parse().context("m2c.site")?;
     let rules = m2c.rules().context("m2c")?;
     m2c.tap.check().map_err(anyhow::Error::msg)?;
+    let schedule = Schedule::parse(&m2c.bandwidth).context("m2c.bandwidth")?;
     anyhow::ensure!(
         !m2c.journal.starts_with(&m2c.buffer),
         "m2c.journal `{}` lies inside the buffer; hint: the journal must outlive the buffer's files",
@@ -156,70 +192,65 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,
+        links: Links::new(context),
+        pacer: Pacer::new(schedule),
+        spool: Spool::open(&m2c.journal.join("outbox"))?,
+        seen: Seen::default(),
+        daq,
     })
 }
 
 /// Waits for the storage, finds out what it enforces, and stores runs.
-async fn store_forever(
-    edge: Edge,
-    config: M2cConfig,
-    health: ComponentHealth,
-) -> anyhow::Result<()> {
-    let reached = retry("probe-storage", &edge.retry, &edge.shutdown, || async {
+async fn store_forever(edge: Edge, config: M2cConfig) -> anyhow::Result<()> {
+    let (link, shutdown) = (&edge.links.storage, &edge.shutdown);
+    let probe = || async {
         edge.storage.ensure_location().await?;
         edge.storage.probe().await
-    })
-    .await;
-    match reached {
-        Ok(capabilities) => tracing::info!(?capabilities, "storage probed"),
-        Err(aquifer_runtime::retry::RetryError::Cancelled) => return Ok(()),
-        Err(error) => anyhow::bail!("storage cannot be used: {error}"),
-    }
-    health.ready();
+    };
+    let reached = link.reach("probe-storage", &edge.retry, shutdown, probe);
+    let Some(capabilities) = reached.await else {
+        return Ok(());
+    };
+    tracing::info!(?capabilities, "storage probed");
     let missing_deadline = Duration::from_secs(config.missing_deadline_secs);
     let store = Store::new(edge.clone(), missing_deadline);
-    dispatch(
+    let storing = dispatch(
         &edge.journal,
         config.store_workers,
-        &edge.shutdown,
+        shutdown,
         |ledger| Box::new(ledger.to_store()),
         |run| {
             let store = &store;
             async move { (run, store.run(run).await) }
         },
-    )
-    .await;
+    );
+    let nothing: ObjectKey = "aquifer-is-anybody-there".parse()?;
+    let looking = link.keep_looking(shutdown, || edge.storage.head(&nothing));
+    tokio::join!(storing, looking);
     Ok(())
 }
 
 /// Waits for the catalogue, makes buffer and storage known there, and records runs.
-async fn record_forever(
-    edge: Edge,
-    config: M2cConfig,
-    health: ComponentHealth,
-) -> anyhow::Result<()> {
-    let reached = retry("reach-catalogue", &edge.retry, &edge.shutdown, || {
-        introduce(&edge, &config)
-    })
-    .await;
-    match reached {
-        Ok(()) => {}
-        Err(aquifer_runtime::retry::RetryError::Cancelled) => return Ok(()),
-        Err(error) => anyhow::bail!("catalogue cannot be used: {error}"),
+async fn record_forever(edge: Edge, config: M2cConfig) -> anyhow::Result<()> {
+    let (link, shutdown) = (&edge.links.catalogue, &edge.shutdown);
+    let introduce = || introduce(&edge, &config);
+    let reached = link.reach("reach-catalogue", &edge.retry, shutdown, introduce);
+    if reached.await.is_none() {
+        return Ok(());
     }
-    health.ready();
     let recorder = Recorder::new(edge.clone());
-    let record = dispatch(
+    let recording = dispatch(
         &edge.journal,
         config.record_workers,
-        &edge.shutdown,
+        shutdown,
         |ledger| Box::new(Recorder::due(ledger)),
         |run| {
             let recorder = &recorder;
             async move { (run, recorder.run(run).await) }
         },
     );
-    tokio::join!(record, recorder.tell_forever());
+    let looking = link.keep_looking(shutdown, || edge.catalogue.sites());
+    tokio::join!(recording, looking, recorder.tell_forever());
     Ok(())
 }
 
@@ -245,25 +276,32 @@ async fn introduce(
     Ok(())
 }
 
-/// Waits for the bus and takes in what the DAQ announces.
-async fn take_in_forever(
-    edge: Edge,
-    settings: Settings,
-    health: ComponentHealth,
-) -> anyhow::Result<()> {
+/// Takes in what the DAQ announces on the bus, and delivers what waits for it.
+async fn take_in_forever(edge: Edge, settings: Settings) -> anyhow::Result<()> {
+    let (link, shutdown) = (edge.links.bus.clone(), edge.shutdown.clone());
     let producer = Producer::connect(&settings.kafka)?;
     let schemas = Schemas::new(&settings.kafka);
     let group = settings.m2c.group();
-    let consumer = Consumer::subscribe(
-        &settings.kafka,
-        &group,
-        intake::TOPICS,
-        &ConsumerOptions::default(),
-    )?;
-    health.ready();
-    Intake::new(edge, schemas, producer, group)
-        .run(consumer)
-        .await
+    let ask = || producer.ask(BUS_PATIENCE);
+    let looking = async {
+        link.reach("reach-bus", &edge.retry, &shutdown, ask).await;
+        link.keep_looking(&shutdown, ask).await;
+    };
+    let intake = Intake::new(edge.clone(), schemas, producer.clone(), group.clone());
+    let taking_in = async {
+        while !shutdown.is_cancelled() {
+            let options = ConsumerOptions::default();
+            match Consumer::subscribe(&settings.kafka, &group, intake::TOPICS, &options) {
+                Ok(consumer) => intake.run(consumer).await,
+                Err(error) => events::bus_needs_help(&error),
+            }
+            let pause = tokio::time::sleep(JOIN_AGAIN);
+            shutdown.run_until_cancelled(pause).await;
+        }
+    };
+    let delivering = edge.spool.deliver(&producer, &shutdown);
+    tokio::join!(looking, taking_in, delivering);
+    Ok(())
 }
 
 impl M2cConfig {

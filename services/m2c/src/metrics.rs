@@ -58,6 +58,16 @@ pub(crate) const RECORDING_FAILURES: &str = "aquifer_m2c_recording_failures_tota
 pub(crate) const RUNS_TO_STORE: &str = "aquifer_m2c_runs_to_store";
 /// Runs with news for the catalogue.
 pub(crate) const RUNS_TO_RECORD: &str = "aquifer_m2c_runs_to_record";
+/// Bytes that the DAQ can still write.
+pub(crate) const BUFFER_FREE: &str = "aquifer_m2c_buffer_free";
+/// Seconds until the buffer's disk is full.
+pub(crate) const BUFFER_FULL_IN: &str = "aquifer_m2c_buffer_full_in";
+/// Letters for the bus that could not be kept, read or delivered.
+pub(crate) const SPOOL_FAILURES: &str = "aquifer_m2c_spool_failures_total";
+/// Slow-control samples that were dropped.
+pub(crate) const SAMPLES_DROPPED: &str = "aquifer_m2c_samples_dropped_total";
+/// Requests to the DAQ's web server that failed.
+pub(crate) const DAQ_FAILURES: &str = "aquifer_m2c_daq_failures_total";
 
 /// Gives each metric its description.
 pub(crate) fn describe() {
@@ -116,4 +126,18 @@ pub(crate) fn describe() {
     describe_counter!(RECORDING_FAILURES, "times that the catalogue refused a run");
     describe_gauge!(RUNS_TO_STORE, "closed runs with files to store");
     describe_gauge!(RUNS_TO_RECORD, "runs with news for the catalogue");
+    describe_gauge!(BUFFER_FREE, "bytes that the DAQ can still write");
+    describe_gauge!(
+        BUFFER_FULL_IN,
+        "seconds until the buffer's disk is full at the present rate"
+    );
+    describe_counter!(
+        SPOOL_FAILURES,
+        "letters for the bus that could not be kept, read or delivered"
+    );
+    describe_counter!(
+        SAMPLES_DROPPED,
+        "slow-control samples dropped while the bus was away"
+    );
+    describe_counter!(DAQ_FAILURES, "requests to the DAQ's web server that failed");
 }

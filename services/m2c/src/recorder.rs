@@ -43,8 +43,8 @@ impl Recorder {
         Self { edge }
     }
 
-    /// The runs to record now, oldest number first.
-    pub(crate) fn due(ledger: &Ledger) -> impl Iterator<Item = RunNumber> + '_ {
+    /// The runs to record now, by number.
+    pub(crate) fn due(ledger: &Ledger) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         let now = Timestamp::now();
         let quick = move |run: &RunNumber| {
             let active = ledger.active(*run);
@@ -65,7 +65,8 @@ impl Recorder {
             parent.as_ref(),
         );
         let recorded = retry("record-run", &self.edge.retry, &self.edge.shutdown, || {
-            self.record(&run, &active)
+            let recorded = self.record(&run, &active);
+            self.edge.links.catalogue.watch(recorded)
         });
         match recorded.instrument(span).await {
             Ok(state) => self.recorded(&run, &active, state).await,
@@ -213,6 +214,9 @@ impl Recorder {
         }
         crash_point(steps::RUN_SETTLED);
         events::run_recorded(run, state);
+        if active.closure.is_some() {
+            self.edge.daq.info(format!("run {run} is {state}"));
+        }
         Outcome::Done
     }
 

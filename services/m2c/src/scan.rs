@@ -43,8 +43,12 @@ pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Resu
                 });
                 edge.streams.saw_open(open.collect());
                 close_all(&edge, scan.found).await;
+                edge.seen.listed(buffer.open());
             }
-            Err(error) => events::scan_failed(&error),
+            Err(error) => {
+                events::scan_failed(&error);
+                edge.seen.not_listed(&error);
+            }
         }
         let (to_store, to_record) = edge.journal.ledger().backlog();
         events::backlog(to_store, to_record);
@@ -67,13 +71,17 @@ fn report_unrecognised(scan: &Scan, reported: &mut Vec<String>) {
 }
 
 async fn close_all(edge: &Edge, found: Vec<Found>) {
+    let mut left = found.len();
     for found in found {
         if let Err(error) = close(edge, found).await {
             // The next scan finds it again.
             events::journal_failed(&error);
+            edge.seen.journalled(left, Some(error.to_string()));
             return;
         }
+        left -= 1;
     }
+    edge.seen.journalled(0, None);
 }
 
 async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {

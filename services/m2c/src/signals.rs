@@ -3,8 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use aquifer_schemas::{AlertSignal, ClosedBy, FileName, FileState, RunId, Severity, event_id};
+use aquifer_schemas::{
+    AlertSignal, ClosedBy, FileName, FileState, RunId, Severity, Site, event_id,
+};
 use jiff::Timestamp;
+
+use crate::disk::DiskStatus;
 
 /// Builds the signals of one ingester.
 #[derive(Debug, Clone)]
@@ -110,6 +114,96 @@ impl Signals {
             details: BTreeMap::new(),
             cleared: false,
             occurred_at,
+            producer: self.producer.clone(),
+        }
+    }
+
+    /// A part of the middle has not answered for long, since `since`, or answers again.
+    pub(crate) fn part_unreachable(
+        &self,
+        site: &Site,
+        part: &str,
+        why: &str,
+        since: Timestamp,
+        over: bool,
+    ) -> AlertSignal {
+        let summary = if over {
+            format!(
+                "{part} answers {} again, after an outage that began at {since}",
+                self.producer
+            )
+        } else {
+            format!(
+                "{part} has not answered {} since {since}: runs wait in the buffer",
+                self.producer
+            )
+        };
+        let mut signal = self.about_edge(site, part, "part-unreachable", since, over);
+        signal.summary = summary;
+        signal.details.insert("part".to_owned(), part.to_owned());
+        if !why.is_empty() {
+            signal.details.insert("reason".to_owned(), why.to_owned());
+        }
+        signal
+    }
+
+    /// The buffer's disk will soon be full, noticed at `since`, or no longer so soon.
+    pub(crate) fn buffer_fills(
+        &self,
+        site: &Site,
+        disk: &DiskStatus,
+        since: Timestamp,
+        over: bool,
+    ) -> AlertSignal {
+        let mut signal = self.about_edge(site, "disk", "buffer-filling", since, over);
+        let gb = disk.free / 1_000_000_000;
+        let hours = disk.full_in_secs.map(|secs| secs / 3600);
+        signal.summary = match hours {
+            Some(hours) if !over => format!(
+                "the buffer's disk of {} will be full in {hours} h: {gb} GB are free",
+                self.producer
+            ),
+            _ => format!(
+                "the buffer's disk of {} no longer fills: {gb} GB are free",
+                self.producer
+            ),
+        };
+        signal
+            .details
+            .insert("free-bytes".to_owned(), disk.free.to_string());
+        if let Some(rate) = disk.filling_bytes_per_s {
+            let rate = format!("{rate:.0}");
+            signal
+                .details
+                .insert("filling-bytes-per-s".to_owned(), rate);
+        }
+        signal
+    }
+
+    /// A signal about `what` of the edge. One outage has one subject, and its begin and
+    /// end have ids of their own.
+    fn about_edge(
+        &self,
+        site: &Site,
+        what: &str,
+        name: &str,
+        since: Timestamp,
+        over: bool,
+    ) -> AlertSignal {
+        let subject = format!("{}/{what}", self.producer);
+        let transition = if over { "over" } else { name };
+        let revision = u64::try_from(since.as_microsecond()).unwrap_or_default();
+        AlertSignal {
+            event_id: event_id(&subject, transition, revision),
+            name: name.to_owned(),
+            severity: Severity::Error,
+            subject,
+            site: Some(site.clone()),
+            run: None,
+            summary: String::new(),
+            details: BTreeMap::new(),
+            cleared: over,
+            occurred_at: if over { Timestamp::now() } else { since },
             producer: self.producer.clone(),
         }
     }

@@ -163,12 +163,10 @@ impl Store {
                         verify(digests, &expected, logger)
                     })),
                     step: crash_point,
-                    ..StoreOptions::default()
+                    pace: Some(self.edge.pacer.flow()),
                 };
-                self.edge
-                    .storage
-                    .store_file(&source, key, meta, options)
-                    .await
+                let stored = self.edge.storage.store_file(&source, key, meta, options);
+                self.edge.links.storage.watch(stored).await
             }
         })
         .await
@@ -371,6 +369,8 @@ impl Store {
     ) -> Result<(), Halt> {
         let reason = self.abandon_for_good(run, name, state, reason).await?;
         events::file_quarantined(run, name, state, &reason);
+        let told = format!("file {name} of run {run} is quarantined: {reason}");
+        self.edge.daq.error(told);
         self.edge
             .journal
             .append(Record::Quarantined {
@@ -403,7 +403,10 @@ impl Store {
                 "put-manifest",
                 &self.edge.retry,
                 &self.edge.shutdown,
-                || self.edge.storage.put(&key, body.clone(), &meta),
+                || {
+                    let put = self.edge.storage.put(&key, body.clone(), &meta);
+                    self.edge.links.storage.watch(put)
+                },
             );
             match put.await {
                 Ok(_) => {

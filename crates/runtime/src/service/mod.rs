@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::Router;
+pub use axum::Router;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 use crate::http::{self, Bound};
-use crate::metrics;
 use crate::telemetry::{self, TelemetryConfig};
+use crate::{metrics, notify};
 
 pub use crate::tasks::{RestartBudget, TaskFailure, TaskKind, Tasks};
 
@@ -209,6 +209,7 @@ impl Life {
     }
 
     async fn drain(&mut self) {
+        notify::stopping();
         self.context.health.drain();
         self.context.shutdown.cancel();
         let deadline = Instant::now() + self.options.drain_timeout;

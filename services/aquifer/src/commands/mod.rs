@@ -7,6 +7,7 @@ mod dead_letters;
 mod demo;
 mod down;
 mod explain;
+mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
 mod runs;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use aquifer_catalogue::Catalogue;
 use aquifer_schemas::RunId;
 
-use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global};
+use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global, M2cCommand};
 use crate::config::Config;
 use crate::failure::Hinted;
 
@@ -45,7 +46,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
     let config = Config::load(global.config.clone(), &global.overrides)?;
     match command {
-        Command::M2c(args) => Ok(services::m2c(&config, &args)),
+        Command::M2c(args) => match args.command {
+            Some(M2cCommand::Status(args)) => block_on(m2c_status::run(config, args)),
+            None => Ok(services::m2c(&config, &args.service)),
+        },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
         Command::Migrate => block_on(migrate::run(config)),

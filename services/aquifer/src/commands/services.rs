@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aquifer_runtime::service::{self, Context, ServiceOptions};
+use aquifer_runtime::service::{self, Context, Router, ServiceOptions};
 
 use crate::cli::ServiceArgs;
 use crate::config::Config;
@@ -15,8 +15,11 @@ pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
         catalogue: config.catalogue.clone(),
         storage: config.storage.clone(),
     };
+    let door = aquifer_m2c::Door::default();
     let service = config.service("m2c", config.m2c.listen);
-    start(service, args, |context| aquifer_m2c::run(settings, context))
+    start(service, door.routes(), args, |context| {
+        aquifer_m2c::run(settings, door, context)
+    })
 }
 
 /// Runs the publisher of announcements.
@@ -27,19 +30,25 @@ pub(super) fn relay(config: &Config, args: &ServiceArgs) -> ExitCode {
         catalogue: config.catalogue.clone(),
     };
     let service = config.service("relay", config.relay.listen);
-    start(service, args, |context| {
+    start(service, Router::new(), args, |context| {
         aquifer_relay::run(settings, context)
     })
 }
 
-/// Runs a service until it is told to stop, or its starter is gone.
-fn start<F, Running>(service: ServiceOptions, args: &ServiceArgs, run: F) -> ExitCode
+/// Runs a service until it is told to stop, or its starter is gone. `routes` are more
+/// pages at its address.
+fn start<F, Running>(
+    service: ServiceOptions,
+    routes: Router,
+    args: &ServiceArgs,
+    run: F,
+) -> ExitCode
 where
     F: FnOnce(Context) -> Running + Send + 'static,
     Running: Future<Output = anyhow::Result<()>> + Send,
 {
     let tied = args.until_stdin_closes;
-    service::run(service, async move |context: Context| {
+    service::run_with_routes(service, routes, async move |context: Context| {
         tie(tied, &context)?;
         run(context).await
     })

@@ -2,6 +2,7 @@
 //! elsewhere one line per change, both from what the catalogue says and nothing else.
 //! And what was found out about a storage element.
 
+mod m2c;
 pub(crate) mod midas;
 mod model;
 mod plain;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use aquifer_catalogue::{Catalogue, RunFilter};
 
+pub(crate) use m2c::describe as describe_m2c;
 pub(crate) use model::Model;
 pub(crate) use plain::Plain;
 pub(crate) use screen::{Screen, Wish};

@@ -80,3 +80,9 @@ fn the_reference_page_is_what_the_program_knows() {
         "docs/reference/configuration.md is not of this version; hint: `make reference`"
     );
 }
+
+#[test]
+fn an_ingester_that_does_not_answer_is_no_yes_and_no_no() {
+    let args = ["m2c", "status", "--url", "http://127.0.0.1:1"];
+    insta::assert_snapshot!(answer(&args));
+}

@@ -203,12 +203,26 @@ impl Deployment {
 
     /// Starts a service; `crash_at` names the step at which it kills itself.
     pub(crate) fn service(&self, name: &'static str, crash_at: Option<&str>) -> Service {
+        self.service_with(name, &[], crash_at)
+    }
+
+    /// Starts a service with settings of its own.
+    pub(crate) fn service_with(
+        &self,
+        name: &'static str,
+        settings: &[String],
+        crash_at: Option<&str>,
+    ) -> Service {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join(format!("{name}.log")))
             .unwrap();
-        let mut command = self.command(&[name, "--until-stdin-closes"]);
+        let mut command = self.command(&[]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        command.args([name, "--until-stdin-closes"]);
         command
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
@@ -246,6 +260,11 @@ impl Deployment {
 }
 
 impl Service {
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the process by SIGKILL; it must be alive until then.
     pub(crate) fn kill(mut self) {
         let ended = self.child.try_wait().unwrap();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_bus::read_all;
-use aquifer_schemas::{AlertSignal, Decoder, Message, RunStored};
+use aquifer_schemas::{AlertSignal, Decoder, Message, RunClosed, RunStored};
 use aquifer_storage::StorageElement;
 use futures::TryStreamExt;
 use serde_json::Value;
@@ -92,14 +92,23 @@ impl Deployment {
 impl Deployment {
     /// Every signal that was announced.
     pub(crate) fn signals(&self) -> Vec<AlertSignal> {
+        self.on_bus()
+    }
+
+    /// Every run that was announced as closed.
+    pub(crate) fn closed_on_bus(&self) -> Vec<RunClosed> {
+        self.on_bus()
+    }
+
+    fn on_bus<M: Message>(&self) -> Vec<M> {
         let records = self
             .runtime
-            .block_on(read_all(&self.kafka(), AlertSignal::TOPIC))
+            .block_on(read_all(&self.kafka(), M::TOPIC))
             .unwrap();
         let decoder = Decoder::new();
-        let signals = records
+        let messages = records
             .iter()
             .map(|record| decoder.decode(record.value.as_ref().unwrap()).unwrap());
-        signals.collect()
+        messages.collect()
     }
 }

@@ -12,6 +12,7 @@ use std::ops::Bound;
 
 use aquifer_digest::FileIdentity;
 use aquifer_schemas::{FileName, RunNumber, RunVersion};
+use jiff::Timestamp;
 
 use super::active::{Active, Progress};
 use super::record::Record;
@@ -29,6 +30,7 @@ pub(crate) struct Ledger {
     /// Whether a run is done only when its slow-control values are published.
     samples: bool,
     signals: SignalBook,
+    last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +115,7 @@ impl Ledger {
                 active.sampled.insert(name);
             }
             Record::Stored { name, facts, .. } => {
+                self.last_stored = Some((run, active.version, facts.stored_at));
                 active.manifest = None;
                 active.streams.remove(&name);
                 active.files.insert(name, Progress::Stored(facts));
@@ -164,13 +167,13 @@ impl Ledger {
         }
     }
 
-    /// Runs with files to store, oldest number first.
-    pub(crate) fn to_store(&self) -> impl Iterator<Item = RunNumber> + '_ {
+    /// Runs with files to store, by number.
+    pub(crate) fn to_store(&self) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         self.to_store.iter().copied()
     }
 
-    /// Runs of which the catalogue does not know everything, oldest number first.
-    pub(crate) fn to_record(&self) -> impl Iterator<Item = RunNumber> + '_ {
+    /// Runs of which the catalogue does not know everything, by number.
+    pub(crate) fn to_record(&self) -> impl DoubleEndedIterator<Item = RunNumber> + '_ {
         self.to_record.iter().copied()
     }
 
@@ -182,6 +185,41 @@ impl Ledger {
     /// How many runs wait to be stored, and how many to be recorded.
     pub(crate) fn backlog(&self) -> (usize, usize) {
         (self.to_store.len(), self.to_record.len())
+    }
+
+    /// The run of which a file was stored last, and when, as far as the records go back.
+    pub(crate) fn last_stored(&self) -> Option<(RunNumber, RunVersion, Timestamp)> {
+        self.last_stored
+    }
+
+    /// The highest run number seen.
+    pub(crate) fn newest(&self) -> Option<RunNumber> {
+        self.runs.keys().next_back().copied()
+    }
+
+    /// Every run on its way, by number.
+    pub(crate) fn actives(&self) -> impl Iterator<Item = (RunNumber, &Active)> {
+        self.runs.iter().filter_map(|(run, state)| match state {
+            Run::Active(active) => Some((*run, &**active)),
+            Run::Settled(_) => None,
+        })
+    }
+
+    /// How many files of runs that are done were stored, and how many quarantined.
+    pub(crate) fn settled_files(&self) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for state in self.runs.values() {
+            let Run::Settled(settled) = state else {
+                continue;
+            };
+            for (_, _, fate) in settled.entries() {
+                match fate {
+                    Fate::Stored(_) => counts.0 += 1,
+                    Fate::Quarantined(_) => counts.1 += 1,
+                }
+            }
+        }
+        counts
     }
 
     /// A run on its way; `None` when it is unknown or done.

@@ -178,3 +178,26 @@ impl Writer {
         self.rewrite_above = (self.log.length() * 3).max(REWRITE_ABOVE_BYTES);
     }
 }
+
+/// The record of a file that was stored as it lies at `path`.
+#[cfg(test)]
+pub(crate) fn stored_for_test(run: aquifer_schemas::RunNumber, path: &Path) -> Record {
+    let metadata = std::fs::symlink_metadata(path).unwrap();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+    Record::Stored {
+        run,
+        name: name.parse().unwrap(),
+        facts: StoredFacts {
+            identity: aquifer_digest::FileIdentity::from(&metadata),
+            digests: aquifer_digest::Digests::EMPTY,
+            element: "S3".to_owned(),
+            bucket: "none".to_owned(),
+            key: "none".to_owned(),
+            evidence: aquifer_schemas::EvidenceLevel::E2,
+            evidence_method: "test".to_owned(),
+            disk: None,
+            encoded: None,
+            stored_at: jiff::Timestamp::now(),
+        },
+    }
+}

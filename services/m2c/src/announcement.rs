@@ -1,0 +1,157 @@
+//! What an announcement of the DAQ amounts to, whichever way it came: a record for the
+//! journal, or nothing. Asks the journal and the buffer, changes neither.
+
+use aquifer_digest::{Crc32c, FileIdentity};
+use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunNumber, RunOpened, RunVersion};
+use jiff::Timestamp;
+
+use crate::edge::Edge;
+use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+
+/// What an announcement amounts to.
+#[derive(Debug)]
+pub(crate) enum Meaning {
+    /// Something to remember.
+    Record(Box<Record>),
+    /// Nothing, and why.
+    Nothing(Reason),
+}
+
+/// Why an announcement changes nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Another site's run.
+    OtherSite,
+    /// A run in another buffer of this site.
+    OtherBuffer,
+    /// This ingester said so itself.
+    OwnWords,
+    /// A run that is said to begin is over.
+    ClosedAlready,
+}
+
+/// An announcement that says what cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Impossible {
+    /// Which field says it, such as `files[0].name`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Reason {
+    /// For logs and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherSite => "other site",
+            Self::OtherBuffer => "other buffer",
+            Self::OwnWords => "announced here",
+            Self::ClosedAlready => "already closed",
+        }
+    }
+}
+
+/// A run began.
+pub(crate) fn opened(edge: &Edge, message: RunOpened, trace: Option<String>) -> Meaning {
+    if message.site != edge.site {
+        return Meaning::Nothing(Reason::OtherSite);
+    }
+    if edge.journal.ledger().is_closed(message.run) {
+        return Meaning::Nothing(Reason::ClosedAlready);
+    }
+    Meaning::Record(Box::new(Record::Opened {
+        run: message.run,
+        opening: Opening {
+            started_at: message.started_at,
+            run_type: message.run_type,
+            attributes: message.attributes,
+            trace,
+        },
+    }))
+}
+
+/// A run ended.
+pub(crate) fn closed(
+    edge: &Edge,
+    message: RunClosed,
+    trace: String,
+) -> Result<Meaning, Impossible> {
+    if message.site != edge.site {
+        return Ok(Meaning::Nothing(Reason::OtherSite));
+    }
+    if message.producer == edge.signals.producer {
+        return Ok(Meaning::Nothing(Reason::OwnWords));
+    }
+    let elsewhere = |buffer: &String| *buffer != edge.buffer_element;
+    if message.buffer.as_ref().is_some_and(elsewhere) {
+        return Ok(Meaning::Nothing(Reason::OtherBuffer));
+    }
+    let files = message
+        .files
+        .iter()
+        .enumerate()
+        .map(|(place, file)| expected(edge, message.run, place, file))
+        .collect::<Result<Vec<_>, _>>()?;
+    let version = version_of(edge, message.run, &files);
+    Ok(Meaning::Record(Box::new(Record::Closed {
+        run: message.run,
+        version,
+        closure: Closure {
+            closed_by: ClosedBy::Daq,
+            started_at: message.started_at,
+            ended_at: message.ended_at,
+            run_type: message.run_type,
+            events: message.events,
+            attributes: message.attributes,
+            files,
+            trace: Some(trace),
+            learnt_at: Timestamp::now(),
+            instead: None,
+        },
+    })))
+}
+
+/// The version that the announced files belong to: the next one where the buffer
+/// holds other bytes under a stored name, because the DAQ used the number again.
+fn version_of(edge: &Edge, run: RunNumber, files: &[ExpectedFile]) -> RunVersion {
+    let ledger = edge.journal.ledger();
+    let rewritten = files.iter().any(|file| {
+        let path = edge.rules.path(&file.name);
+        match ledger.knowledge(run, &file.name, &file.name) {
+            Knowledge::Stored(known) => std::fs::symlink_metadata(path)
+                .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
+            _ => false,
+        }
+    });
+    ledger.version(run) + RunVersion::from(rewritten)
+}
+
+/// A file name from a message becomes a path: it must be one that this buffer's
+/// templates give to this run.
+fn expected(
+    edge: &Edge,
+    run: RunNumber,
+    place: usize,
+    file: &ClosedFile,
+) -> Result<ExpectedFile, Impossible> {
+    if edge.rules.run_of(&file.name) != Some(run) {
+        return Err(Impossible {
+            field: format!("files[{place}].name"),
+            reason: format!(
+                "file `{}` is not a file of run {run} by the templates of this buffer",
+                file.name
+            ),
+        });
+    }
+    let crc32c = file.crc32c.as_ref().map(|hex| hex.parse::<Crc32c>());
+    let crc32c = crc32c.transpose().map_err(|error| Impossible {
+        field: format!("files[{place}].crc32c"),
+        reason: format!("file `{}`: {error}", file.name),
+    })?;
+    Ok(ExpectedFile {
+        name: file.name.clone(),
+        size: file.size,
+        crc32c,
+        disk: None,
+    })
+}

@@ -1,0 +1,307 @@
+//! The ingester's door on its listen address: a DAQ that has no Kafka client announces
+//! its runs by HTTP, and people ask how things are.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/run-opened`, `POST /v1/run-closed` | 202 when the journal has it on disk |
+//! | `GET /v1/status` | a [`Status`](crate::Status) |
+//!
+//! 400 names the field that is wrong, 401 asks for the token, 409 says what stands
+//! against it, 415 asks for JSON, 503 says that nothing can be remembered now. The
+//! answers are JSON: `error`, and `field` where there is one.
+
+use std::sync::{Arc, OnceLock};
+
+use aquifer_digest::FileIdentity;
+use aquifer_runtime::config::Secret;
+use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::trace::TraceParent;
+use aquifer_schemas::RunNumber;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::announcement::{self, Impossible, Meaning, Reason};
+use crate::edge::Edge;
+use crate::events;
+use crate::journal::{Closure, Knowledge, Record};
+use crate::notice::{ClosedNotice, OpenedNotice};
+use crate::spool::Letter;
+use crate::status::gather;
+use crate::steps;
+
+/// An announcement is at most so long: thousands of files.
+const LONGEST_BODY: usize = 1 << 20;
+
+/// The pages, which answer 503 until the ingester has opened its journal. Clones share
+/// them.
+#[derive(Clone, Default)]
+pub struct Door {
+    desk: Arc<OnceLock<Desk>>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.desk.get().is_some();
+        f.debug_struct("Door").field("open", &open).finish()
+    }
+}
+
+struct Desk {
+    edge: Edge,
+    token: Secret,
+}
+
+/// Why an announcement is not taken.
+#[derive(Debug)]
+enum Refusal {
+    /// The journal is not open yet.
+    Starting,
+    /// The token is missing or wrong.
+    Stranger,
+    /// The body is not said to be JSON, which a web page of anybody could send.
+    NotJson,
+    /// It cannot be.
+    Impossible(Impossible),
+    /// It contradicts what is known.
+    Contradiction(String),
+    /// It cannot be remembered now.
+    Forgetful(String),
+}
+
+impl Door {
+    /// What to serve.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/v1/run-opened", post(run_opened))
+            .route("/v1/run-closed", post(run_closed))
+            .route("/v1/status", get(status))
+            .layer(DefaultBodyLimit::max(LONGEST_BODY))
+            .with_state(self.clone())
+    }
+
+    /// Opens the door: from now on announcements are taken. An empty `token` asks for none.
+    pub(crate) fn open(&self, edge: Edge, token: Secret) {
+        // A door is opened once.
+        let _ = self.desk.set(Desk { edge, token });
+    }
+
+    fn desk(&self) -> Result<&Desk, Refusal> {
+        self.desk.get().ok_or(Refusal::Starting)
+    }
+}
+
+impl Desk {
+    /// Lets in who has the token and says that it speaks JSON.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let wanted = self.token.reveal();
+        if !wanted.is_empty() && !given.is_some_and(|given| same(given, wanted)) {
+            return Err(Refusal::Stranger);
+        }
+        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if kind.eq_ignore_ascii_case("application/json") {
+            Ok(())
+        } else {
+            Err(Refusal::NotJson)
+        }
+    }
+
+    /// Keeps the announcement for the bus, then for itself; both are on disk when this
+    /// returns. In this order, because an announcement that is only on the bus is found
+    /// by the scan, and one that is only here would be told to nobody else.
+    async fn keep(&self, letter: Letter, trace: String, record: Record) -> Result<(), Refusal> {
+        let forgetful = |error: String| Refusal::Forgetful(error);
+        let put = self.edge.spool.put(letter, Some(trace)).await;
+        put.map_err(|error| forgetful(error.to_string()))?;
+        let kept = self.edge.journal.append(record).await;
+        kept.map_err(|error| {
+            events::journal_failed(&error);
+            forgetful(error.to_string())
+        })?;
+        crash_point(steps::MESSAGE_JOURNALED);
+        Ok(())
+    }
+
+    fn accepted(&self, run: RunNumber) -> Response {
+        let version = self.edge.journal.ledger().version(run);
+        let run = self.edge.run_id(run, version);
+        let body = json!({ "run": run.to_string(), "state": "journalled" });
+        (StatusCode::ACCEPTED, Json(body)).into_response()
+    }
+}
+
+async fn run_opened(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let desk = door.desk()?;
+    desk.admit(&headers)?;
+    let notice: OpenedNotice = parse(&body)?;
+    let message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
+    let run = message.run;
+    let trace = TraceParent::new_root().to_string();
+    match announcement::opened(&desk.edge, message.clone(), Some(trace.clone())) {
+        Meaning::Record(record) => {
+            desk.keep(Letter::Opened(message), trace, *record).await?;
+            Ok(desk.accepted(run))
+        }
+        Meaning::Nothing(why) => Err(refused(&desk.edge, why, run)),
+    }
+}
+
+async fn run_closed(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let desk = door.desk()?;
+    desk.admit(&headers)?;
+    let notice: ClosedNotice = parse(&body)?;
+    let message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
+    let run = message.run;
+    let trace = TraceParent::new_root().to_string();
+    match announcement::closed(&desk.edge, message.clone(), trace.clone())? {
+        Meaning::Record(record) => {
+            if let Record::Closed {
+                version, closure, ..
+            } = &*record
+            {
+                contradicts(&desk.edge, run, *version, closure)
+                    .map_or(Ok(()), |what| Err(Refusal::Contradiction(what)))?;
+                let id = desk.edge.run_id(run, *version);
+                let files = closure.files.len();
+                desk.keep(Letter::Closed(message), trace, *record.clone())
+                    .await?;
+                events::run_closed(&id, "daq", files);
+            }
+            Ok(desk.accepted(run))
+        }
+        Meaning::Nothing(why) => Err(refused(&desk.edge, why, run)),
+    }
+}
+
+async fn status(State(door): State<Door>) -> Result<Response, Refusal> {
+    let edge = door.desk()?.edge.clone();
+    let gathered = tokio::task::spawn_blocking(move || gather(&edge)).await;
+    let status = gathered.map_err(|error| Refusal::Forgetful(error.to_string()))?;
+    Ok(Json(status).into_response())
+}
+
+/// What the announcement says of a stored file that is not so: the file in the buffer is
+/// still the one that was stored.
+fn contradicts(edge: &Edge, run: RunNumber, version: u32, closure: &Closure) -> Option<String> {
+    let ledger = edge.journal.ledger();
+    if version != ledger.version(run) {
+        return None;
+    }
+    closure.files.iter().find_map(|file| {
+        let Knowledge::Stored(known) = ledger.knowledge(run, &file.name, &file.name) else {
+            return None;
+        };
+        let found = std::fs::symlink_metadata(edge.rules.path(&file.name)).ok()?;
+        let (said, stored) = (file.size?, known.identity.size);
+        // Under this very name, and not in another encoding.
+        let same = FileIdentity::from(&found) == known.identity;
+        (same && said != stored).then(|| {
+            format!(
+                "file `{}` is stored with {stored} bytes, and {said} are announced",
+                file.name
+            )
+        })
+    })
+}
+
+fn refused(edge: &Edge, why: Reason, run: RunNumber) -> Refusal {
+    events::message_ignored(run, why.as_str());
+    let impossible = |field: &str, reason: String| {
+        Refusal::Impossible(Impossible {
+            field: field.to_owned(),
+            reason,
+        })
+    };
+    match why {
+        Reason::OtherSite => impossible("site", format!("this is the ingester of {}", edge.site)),
+        Reason::OtherBuffer => impossible(
+            "buffer",
+            format!("this is the ingester of {}", edge.buffer_element),
+        ),
+        Reason::OwnWords => impossible(
+            "producer",
+            "this is how the ingester calls itself".to_owned(),
+        ),
+        Reason::ClosedAlready => Refusal::Contradiction(format!("run {run} is closed already")),
+    }
+}
+
+/// How announcements that came this way are signed on the bus. Not as the ingester's
+/// own: were the journal lost between the two, it would take them in from there.
+fn producer(edge: &Edge) -> String {
+    format!("http:{}", edge.signals.producer)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        Refusal::Impossible(Impossible {
+            field: if field == "." { String::new() } else { field },
+            reason: error.into_inner().to_string(),
+        })
+    })
+}
+
+/// Compares in a time that does not tell where they differ.
+fn same(given: &str, wanted: &str) -> bool {
+    let differing = given
+        .bytes()
+        .zip(wanted.bytes())
+        .fold(0, |differing, (a, b)| differing | (a ^ b));
+    given.len() == wanted.len() && differing == 0
+}
+
+impl From<Impossible> for Refusal {
+    fn from(impossible: Impossible) -> Self {
+        Self::Impossible(impossible)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let plain = |status, error: &str| (status, Json(json!({ "error": error }))).into_response();
+        match self {
+            Self::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "the ingester is starting"),
+            Self::Stranger => plain(
+                StatusCode::UNAUTHORIZED,
+                "the token is missing or wrong; hint: send `Authorization: Bearer …`, see m2c.token",
+            ),
+            Self::NotJson => plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be JSON; hint: send `Content-Type: application/json` (`curl --json`)",
+            ),
+            Self::Impossible(Impossible { field, reason }) => {
+                let body = json!({ "error": reason, "field": field });
+                (StatusCode::BAD_REQUEST, Json(body)).into_response()
+            }
+            Self::Contradiction(error) => plain(StatusCode::CONFLICT, &error),
+            Self::Forgetful(error) => {
+                let error =
+                    format!("it cannot be remembered now, and the scan will find the run: {error}");
+                let retry = [(header::RETRY_AFTER, "5")];
+                (retry, plain(StatusCode::SERVICE_UNAVAILABLE, &error)).into_response()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;
