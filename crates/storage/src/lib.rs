@@ -22,4 +22,4 @@ pub use error::{Found, StorageError};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
 pub use s3::{S3Config, S3Element};
-pub use source::SourceFile;
+pub use source::{SourceFile, Tap};

@@ -2,6 +2,7 @@
 //! two places in the middle to which it brings the runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aquifer_catalogue::Catalogue;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::buffer::BufferRules;
 use crate::dispatch::Outcome;
 use crate::events;
+use crate::examiner::Examiner;
 use crate::journal::{Journal, Record};
 use crate::keys::Keys;
 use crate::signals::Signals;
@@ -29,6 +31,10 @@ pub(crate) struct Edge {
     pub buffer_element: String,
     /// Which files belong to runs and when they are closed.
     pub rules: BufferRules,
+    /// Whether the buffer could be listed when it was last tried.
+    pub buffer_seen: BufferSeen,
+    /// Reads files beside the scan.
+    pub examiner: Examiner,
     /// The local memory.
     pub journal: Journal,
     /// Where the runs' rows go.
@@ -43,6 +49,22 @@ pub(crate) struct Edge {
     pub retry: RetryPolicy,
     /// Cancelled when the process drains.
     pub shutdown: CancellationToken,
+}
+
+/// Whether the buffer is there. Until it was looked at it is not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BufferSeen(Arc<AtomicBool>);
+
+impl BufferSeen {
+    /// It could be listed, or not.
+    pub(crate) fn set(&self, seen: bool) {
+        self.0.store(seen, Ordering::Relaxed);
+    }
+
+    /// Whether it could be listed when it was last tried.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Edge {

@@ -179,8 +179,9 @@ impl Intake {
     fn version_of(&self, run: RunNumber, files: &[ExpectedFile]) -> RunVersion {
         let ledger = self.edge.journal.ledger();
         let rewritten = files.iter().any(|file| {
-            let path = self.edge.rules.path(&file.name);
-            match ledger.knowledge(run, &file.name, &file.name) {
+            let disk = file.disk.as_ref().unwrap_or(&file.name);
+            let path = self.edge.rules.path(disk);
+            match ledger.knowledge(run, disk, &file.name) {
                 Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                     .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
                 _ => false,
@@ -200,12 +201,13 @@ impl Intake {
             reason: DeadLetterReason::Invalid,
             error,
         };
-        if self.edge.rules.run_of(&file.name) != Some(run) {
+        let recognised = self.edge.rules.naming.recognise(file.name.as_str());
+        let Some(name) = recognised.filter(|name| name.run == run) else {
             return Err(invalid(format!(
                 "file `{}` is not a file of run {run} by the templates of this buffer",
                 file.name
             )));
-        }
+        };
         let crc32c = file
             .crc32c
             .as_ref()
@@ -213,10 +215,10 @@ impl Intake {
             .transpose()
             .map_err(|error| invalid(format!("file `{}`: {error}", file.name)))?;
         Ok(ExpectedFile {
-            name: file.name.clone(),
+            disk: (name.disk != name.file).then_some(name.disk),
+            name: name.file,
             size: file.size,
             crc32c,
-            disk: None,
         })
     }
 }

@@ -11,24 +11,34 @@
 
 mod begin_of_run;
 mod buffer;
+mod claim;
 mod close_rule;
+mod conditions;
 mod config;
 mod dispatch;
 mod edge;
+mod end_of_run;
 mod events;
+mod examine;
+mod examiner;
 mod intake;
 mod journal;
 mod keys;
 mod manifest;
 mod metrics;
+mod naming;
 mod recorder;
 mod scan;
 mod side_file;
 mod signals;
+mod source;
 pub mod steps;
 mod store;
 mod template;
+mod walk;
+mod watch;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +51,12 @@ use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
 use aquifer_storage::{S3Config, S3Element, StorageElement};
 
-use crate::buffer::BufferRules;
+use crate::buffer::{Buffer, BufferRules};
+use crate::claim::ClaimError;
 use crate::close_rule::CloseRule;
 use crate::dispatch::dispatch;
-use crate::edge::Edge;
+use crate::edge::{BufferSeen, Edge};
+use crate::examiner::Examiner;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
@@ -52,9 +64,10 @@ use crate::signals::Signals;
 use crate::store::Store;
 
 pub use buffer::BufferRules as Rules;
-pub use config::M2cConfig;
+pub use config::{CloseSign, M2cConfig};
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestFile};
+pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -80,13 +93,27 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         component.not_ready("not reached yet");
         component
     });
-    let edge = open_edge(&settings, &context).await?;
+    let (examiner, examination) = Examiner::new();
+    let mut buffer = Buffer::new(settings.m2c.rules().context("m2c")?, examiner.clone());
+    if let Err(error) = buffer.claim() {
+        // A disk that is not mounted yet is waited for; another ingester is not.
+        let in_use = error
+            .get_ref()
+            .is_some_and(<dyn Error + Send + Sync>::is::<ClaimError>);
+        anyhow::ensure!(!in_use, error);
+    }
+    let edge = open_edge(&settings, &context, examiner).await?;
     let m2c = &settings.m2c;
     let interval = Duration::from_millis(m2c.scan_interval_ms);
     context.tasks.spawn(
+        "examine",
+        TaskKind::Critical,
+        examination.run(edge.shutdown.clone()),
+    );
+    context.tasks.spawn(
         "scan",
         TaskKind::Critical,
-        scan::scan_forever(edge.clone(), interval),
+        scan::scan_forever(edge.clone(), buffer, interval),
     );
     context.tasks.spawn(
         "store",
@@ -107,7 +134,11 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edge> {
+async fn open_edge(
+    settings: &Settings,
+    context: &Context,
+    examiner: Examiner,
+) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
     let site: Site = m2c.site.parse().context("m2c.site")?;
     let rules = m2c.rules().context("m2c")?;
@@ -122,6 +153,8 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
     Ok(Edge {
         buffer_element: m2c.element_name(),
         rules,
+        buffer_seen: BufferSeen::default(),
+        examiner,
         journal,
         catalogue: Catalogue::connect(&settings.catalogue).await?,
         storage,
@@ -245,20 +278,32 @@ async fn take_in_forever(
 impl M2cConfig {
     /// The buffer's rules, if they make sense.
     pub fn rules(&self) -> Result<BufferRules, TemplateError> {
-        let templates = self
-            .files
-            .iter()
-            .map(|template| FileTemplate::parse(template))
-            .collect::<Result<_, _>>()?;
+        let trusts = |sign| self.closed_by.contains(&sign);
+        let naming = Naming {
+            templates: parse_all(&self.files, FileTemplate::parse)?,
+            encodings: self.encodings.clone(),
+            temporary: parse_all(&self.temporary, Temporary::parse)?,
+            markers: parse_all(&self.markers, Marker::parse)?,
+            side_files: trusts(CloseSign::SideFile),
+            ignore_suffixes: self.ignore_suffixes.clone(),
+        };
         Ok(BufferRules {
             folder: self.buffer.clone(),
-            templates,
-            ignore_suffixes: self.ignore_suffixes.clone(),
-            side_file_suffix: self.side_file_suffix.clone(),
+            naming,
             close: CloseRule {
                 announce_grace: Duration::from_millis(self.announce_grace_ms),
+                settle: Duration::from_millis(self.settle_ms),
                 quiet: Duration::from_secs(self.quiet_secs),
+                by_final_name: trusts(CloseSign::FinalName),
+                by_end_of_run: trusts(CloseSign::EndOfRun),
             },
         })
     }
+}
+
+fn parse_all<T>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, TemplateError>,
+) -> Result<Vec<T>, TemplateError> {
+    texts.iter().map(|text| parse(text)).collect()
 }

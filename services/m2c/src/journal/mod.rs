@@ -19,12 +19,11 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use active::{Active, Progress};
-pub(crate) use ledger::{Knowledge, Ledger};
+pub(crate) use ledger::{GoingOn, Knowledge, Ledger};
 pub(crate) use log::{LogError, Recovery};
-#[cfg(test)]
-pub(crate) use record::Encoded;
-pub(crate) use record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
-#[cfg(test)]
+pub(crate) use record::{
+    BufferForm, Closure, Encoded, ExpectedFile, Instead, Opening, Record, StoredFacts,
+};
 pub(crate) use settled::KnownFile;
 
 use log::Log;
