@@ -181,6 +181,9 @@ impl SourceFile {
 impl OpenFile {
     /// Fills `room` from the file, as far as there are bytes.
     fn read(&self, span: Span, room: &mut [u8]) -> Result<Digests, StorageError> {
+        if let Some(source) = fault(&self.path) {
+            return Err(unreadable(&self.path, span.offset, source));
+        }
         let mut digester = Digester::new();
         let mut filled = 0;
         while filled < room.len() {
@@ -214,6 +217,19 @@ impl OpenFile {
             tapped.next += unseen.len() as u64;
         }
     }
+}
+
+/// With `AQUIFER_READ_FAULT=part` in the environment, files with `part` in their path
+/// are on a bad disk. Only in builds with debug assertions.
+fn fault(path: &Path) -> Option<io::Error> {
+    #[cfg(debug_assertions)]
+    if let Some(part) = std::env::var_os("AQUIFER_READ_FAULT")
+        && path.to_string_lossy().contains(&*part.to_string_lossy())
+    {
+        return Some(io::Error::from_raw_os_error(nix::libc::EIO));
+    }
+    let _ = path;
+    None
 }
 
 /// The parts of a file in order: all of `part_size` bytes but the last. An empty file

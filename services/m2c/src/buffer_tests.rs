@@ -541,3 +541,49 @@ fn two_ingesters_do_not_watch_one_folder() {
     let error = second.claim().unwrap_err();
     assert!(error.to_string().contains("in use by another ingester"));
 }
+
+/// The figures of `loadtest/results/buffer-scan.md`.
+#[test]
+#[ignore = "a measurement: cargo test -p aquifer-m2c --lib -- --ignored --nocapture hundred_thousand"]
+fn a_hundred_thousand_files_cost_one_listing() {
+    let mut folder = Folder::new(PLAIN, NEVER);
+    for run in 1..=100_000_u64 {
+        let own = format!("run{run:05}.mid");
+        folder.write(&own, "x");
+        folder.stored(run, &own);
+    }
+    let resident = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let before = resident();
+    for (what, recheck) in [
+        ("first", true),
+        ("usual", false),
+        ("usual", false),
+        ("recheck", true),
+    ] {
+        if recheck {
+            folder.buffer.rechecked = None;
+        }
+        let began = Instant::now();
+        let scan = folder.buffer.scan(&folder.ledger).unwrap();
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        assert_eq!(
+            (scan.files, scan.found.len(), scan.gone.len()),
+            (100_000, 0, 0)
+        );
+        println!(
+            "{what} scan: {took:.0} ms, {} kB more than before",
+            resident().saturating_sub(before)
+        );
+    }
+}

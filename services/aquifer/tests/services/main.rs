@@ -6,5 +6,7 @@ mod audit;
 mod command_line;
 mod crash;
 mod deployment;
+mod faults;
+mod forms;
 mod verdict;
 mod way_of_a_run;

@@ -51,6 +51,10 @@ pub(crate) enum JournalError {
 /// Runs of which a rewrite holds the records at once.
 const PIECE: usize = 256;
 
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod memory_tests;
+
 struct Append {
     record: Record,
     done: oneshot::Sender<Result<(), JournalError>>,
