@@ -42,8 +42,10 @@ pub struct DaqFile {
 /// A run file in the buffer.
 #[derive(Debug, Clone)]
 pub struct BufferFile {
-    /// Its name.
+    /// Its name; that of the file which it is a compressed or temporary form of.
     pub name: FileName,
+    /// Whether it lies there as the DAQ wrote it: otherwise its size says nothing.
+    pub in_its_own_form: bool,
     /// Its size in bytes.
     pub size: u64,
     /// Its last change.

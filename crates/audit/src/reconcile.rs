@@ -65,6 +65,12 @@ impl<'a> Audit<'a> {
             .collect()
     }
 
+    /// Whether the run goes on: its files are stored before they have rows.
+    fn goes_on(&self) -> bool {
+        let mut runs = self.evidence.catalogue.iter();
+        runs.any(|run| run.state == RunState::Open && !self.deadlines.endless(run.updated_at))
+    }
+
     fn daq_list(&mut self) {
         let evidence = self.evidence;
         for run in &evidence.daq {
@@ -122,7 +128,7 @@ impl<'a> Audit<'a> {
         for file in &evidence.buffer {
             let rows = self.rows(file.name.as_str());
             let Some(row) = rows.first() else {
-                if self.deadlines.overdue(file.modified_at) {
+                if self.deadlines.overdue(file.modified_at) && !self.goes_on() {
                     self.find(
                         FindingKind::BufferFileUncatalogued,
                         file.name.as_str(),
@@ -136,7 +142,10 @@ impl<'a> Audit<'a> {
                 }
                 continue;
             };
-            let differs = row.size.is_some_and(|size| size != file.size);
+            // An older version may lie there beside a newer one that is compressed.
+            let mut rows = rows.iter();
+            let differs = file.in_its_own_form
+                && rows.all(|row| row.size.is_some_and(|size| size != file.size));
             if differs && !is_quarantined(row) && self.deadlines.overdue(file.modified_at) {
                 self.find(
                     FindingKind::BufferFileDiffers,
@@ -299,7 +308,7 @@ impl<'a> Audit<'a> {
             if claimed.contains(object.key.as_str()) || sibling {
                 continue;
             }
-            if self.deadlines.overdue(object.modified_at) {
+            if self.deadlines.overdue(object.modified_at) && !self.goes_on() {
                 self.find(
                     FindingKind::ObjectUncatalogued,
                     object.key.as_str(),

@@ -52,6 +52,7 @@ fn sound(files: usize) -> NumberEvidence {
         buffer: (0..files)
             .map(|n| BufferFile {
                 name: name(n),
+                in_its_own_form: true,
                 size: 100,
                 modified_at: at(0),
             })
@@ -166,6 +167,31 @@ fn a_quarantined_file_is_accounted_for_once() {
     let (tally, findings) = reconcile(&site, 42, &evidence, &deadlines(10_000));
     assert_eq!(findings, []);
     assert_eq!((tally.quarantined, tally.stored), (1, 0));
+}
+
+#[test]
+fn a_compressed_file_is_there_and_its_size_says_nothing() {
+    let mut evidence = sound(2);
+    evidence.buffer[0].size = 7;
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::BufferFileDiffers]);
+    evidence.buffer[0].in_its_own_form = false;
+    assert_eq!(kinds(&evidence, 10_000), []);
+}
+
+#[test]
+fn files_of_a_run_that_goes_on_may_be_stored_and_have_no_rows() {
+    let mut evidence = sound(2);
+    let run = &mut evidence.catalogue[0];
+    run.state = RunState::Open;
+    run.files.clear();
+    run.file_count = 0;
+    run.manifest_key = None;
+    evidence.objects.pop();
+    evidence.daq.clear();
+    assert_eq!(kinds(&evidence, 10_000), []);
+    let endless = kinds(&evidence, 200_000);
+    assert!(endless.contains(&FindingKind::ObjectUncatalogued));
+    assert!(endless.contains(&FindingKind::BufferFileUncatalogued));
 }
 
 #[test]

@@ -306,6 +306,25 @@ pub(crate) fn buffer_copy(draft: &mut Draft, copy: &BufferCopy) -> Result<(), Ca
     Ok(())
 }
 
+/// The buffer holds other bytes under these names.
+pub(crate) fn overwritten(
+    draft: &mut Draft,
+    names: &[FileName],
+    buffer: &str,
+) -> Result<(), CatalogueError> {
+    for name in names {
+        let Some(copy) = draft.replica(name, buffer) else {
+            continue;
+        };
+        let state = draft.replicas[copy].row.state;
+        if matches!(state, ReplicaState::Available | ReplicaState::Suspect) {
+            let why = "other bytes lie in the buffer under this name";
+            draft.move_replica(copy, ReplicaState::Lost, why, None)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file cannot be trusted, or is gone. Once it is in object storage that concerns only
 /// the buffer's copy, which becomes suspect, or is lost.
 pub(crate) fn quarantine(

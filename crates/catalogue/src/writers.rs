@@ -129,6 +129,25 @@ impl Catalogue {
         Ok(draft.run)
     }
 
+    /// The buffer holds other bytes under the names of these files: its copies of them are
+    /// lost. Changes nothing for files that it does not hold.
+    ///
+    /// Errors: [`CatalogueError::UnknownSite`], outages.
+    pub async fn record_overwritten(
+        &self,
+        id: &RunId,
+        names: &[FileName],
+        buffer: &str,
+        who: &str,
+    ) -> Result<RunRow, CatalogueError> {
+        let apply = |draft: &mut _| apply::overwritten(draft, names, buffer);
+        let announce = |_: &_| Ok(Vec::new());
+        let draft = self
+            .change("record overwritten copies", id, who, apply, announce)
+            .await?;
+        Ok(draft.run)
+    }
+
     /// Puts a signal into the outbox. One that waits there already is not repeated.
     pub async fn raise(
         &self,

@@ -3,17 +3,22 @@
 //! Reading and digesting happen together on the runtime's threads for blocking work,
 //! one part per call, so that each byte is digested while it is hot in the cache.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, symlink_metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aquifer_digest::{Digester, Digests, FileIdentity, PIECE, Seal, SealedFile};
 use nix::fcntl::OFlag;
 
 use crate::error::StorageError;
 use crate::pool::{Buffer, BufferPool};
+
+/// Shown the bytes of a file in order, each once, while they are read: for one more
+/// checksum in the same pass.
+pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
 
 /// A regular file, open for reading, as it was when it was opened.
 #[derive(Debug)]
@@ -22,10 +27,23 @@ pub struct SourceFile {
     before: FileIdentity,
 }
 
-#[derive(Debug)]
 struct OpenFile {
     file: File,
     path: PathBuf,
+    tap: Mutex<Option<Tapped>>,
+}
+
+struct Tapped {
+    next: u64,
+    tap: Tap,
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where one part lies in its file.
@@ -70,9 +88,22 @@ impl SourceFile {
             return Err(StorageError::NotRegular { path });
         }
         Ok(Self {
-            open: Arc::new(OpenFile { file, path }),
+            open: Arc::new(OpenFile {
+                file,
+                path,
+                tap: Mutex::default(),
+            }),
             before: FileIdentity::from(&metadata),
         })
+    }
+
+    /// Shows the bytes to `tap` when they are read. What is read again is not shown
+    /// again; what is left out is waited for.
+    #[must_use]
+    pub fn with_tap(self, tap: Tap) -> Self {
+        let tapped = Tapped { next: 0, tap };
+        *self.open.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(tapped);
+        self
     }
 
     /// The path that was opened.
@@ -146,6 +177,9 @@ impl SourceFile {
 impl OpenFile {
     /// Fills `room` from the file, as far as there are bytes.
     fn read(&self, span: Span, room: &mut [u8]) -> Result<Digests, StorageError> {
+        if let Some(source) = fault(&self.path) {
+            return Err(unreadable(&self.path, span.offset, source));
+        }
         let mut digester = Digester::new();
         let mut filled = 0;
         while filled < room.len() {
@@ -154,7 +188,9 @@ impl OpenFile {
             match self.file.read_at(&mut room[filled..end], offset) {
                 Ok(0) => break,
                 Ok(count) => {
-                    digester.update(&room[filled..filled + count]);
+                    let bytes = &room[filled..filled + count];
+                    digester.update(bytes);
+                    self.show(offset, bytes);
                     filled += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,6 +199,33 @@ impl OpenFile {
         }
         Ok(digester.finish())
     }
+}
+
+impl OpenFile {
+    fn show(&self, offset: u64, bytes: &[u8]) {
+        let mut tapped = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tapped) = tapped.as_mut() else {
+            return;
+        };
+        let seen = tapped.next.checked_sub(offset);
+        if let Some(unseen) = seen.and_then(|seen| bytes.get(seen as usize..)) {
+            (tapped.tap)(unseen);
+            tapped.next += unseen.len() as u64;
+        }
+    }
+}
+
+/// With `AQUIFER_READ_FAULT=part` in the environment, files with `part` in their path
+/// are on a bad disk. Only in builds with debug assertions.
+fn fault(path: &Path) -> Option<io::Error> {
+    #[cfg(debug_assertions)]
+    if let Some(part) = std::env::var_os("AQUIFER_READ_FAULT")
+        && path.to_string_lossy().contains(&*part.to_string_lossy())
+    {
+        return Some(io::Error::from_raw_os_error(nix::libc::EIO));
+    }
+    let _ = path;
+    None
 }
 
 /// The parts of a file in order: all of `part_size` bytes but the last. An empty file
@@ -223,6 +286,27 @@ mod tests {
         }
         let error = SourceFile::open(&path("none")).await.unwrap_err();
         assert!(matches!(error, StorageError::SourceVanished { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_tap_sees_each_byte_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "123456789").unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let tap = Arc::clone(&seen);
+        let source = SourceFile::open(&path).await.unwrap();
+        let source = source.with_tap(Box::new(move |bytes| {
+            tap.lock().unwrap().extend_from_slice(bytes);
+        }));
+        let pool = BufferPool::new(1, 4);
+        let span = |offset, size| Span { offset, size };
+        for span in [span(0, 4), span(2, 4), span(7, 2)] {
+            source.read(span, pool.take().await).await.unwrap();
+        }
+        assert_eq!(*seen.lock().unwrap(), b"123456", "a gap ends it");
+        source.digest(4, &pool).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), b"123456789");
     }
 
     #[tokio::test]

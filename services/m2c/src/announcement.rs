@@ -116,8 +116,9 @@ pub(crate) fn closed(
 fn version_of(edge: &Edge, run: RunNumber, files: &[ExpectedFile]) -> RunVersion {
     let ledger = edge.journal.ledger();
     let rewritten = files.iter().any(|file| {
-        let path = edge.rules.path(&file.name);
-        match ledger.knowledge(run, &file.name, &file.name) {
+        let disk = file.disk.as_ref().unwrap_or(&file.name);
+        let path = edge.rules.path(disk);
+        match ledger.knowledge(run, disk, &file.name) {
             Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                 .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
             _ => false,
@@ -134,7 +135,8 @@ fn expected(
     place: usize,
     file: &ClosedFile,
 ) -> Result<ExpectedFile, Impossible> {
-    if edge.rules.run_of(&file.name) != Some(run) {
+    let recognised = edge.rules.naming.recognise(file.name.as_str());
+    let Some(name) = recognised.filter(|name| name.run == run) else {
         return Err(Impossible {
             field: format!("files[{place}].name"),
             reason: format!(
@@ -142,16 +144,16 @@ fn expected(
                 file.name
             ),
         });
-    }
+    };
     let crc32c = file.crc32c.as_ref().map(|hex| hex.parse::<Crc32c>());
     let crc32c = crc32c.transpose().map_err(|error| Impossible {
         field: format!("files[{place}].crc32c"),
         reason: format!("file `{}`: {error}", file.name),
     })?;
     Ok(ExpectedFile {
-        name: file.name.clone(),
+        disk: (name.disk != name.file).then_some(name.disk),
+        name: name.file,
         size: file.size,
         crc32c,
-        disk: None,
     })
 }

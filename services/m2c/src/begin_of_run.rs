@@ -10,11 +10,15 @@ use aquifer_midas::{ByteOrder, EventHeader, EventKind, HEADER_BYTES};
 use aquifer_schemas::RunNumber;
 use jiff::Timestamp;
 
+use crate::examine::open_regular;
+
 /// When the run in the file began, by the header of its begin-of-run event, if that is
 /// of `run`. The event itself may be torn: its DAQ died. Blocking.
 pub(crate) fn started_at(path: &Path, run: RunNumber) -> Option<Timestamp> {
     let mut bytes = [0; HEADER_BYTES];
-    aquifer_midas::open(path)
+    // Not by its path: under a run file's name may stand a pipe that nobody writes to.
+    let (file, _) = open_regular(path).ok()?;
+    aquifer_midas::decode(file)
         .ok()?
         .read_exact(&mut bytes)
         .ok()?;
@@ -48,5 +52,8 @@ mod tests {
         std::fs::write(&path, b"no MIDAS").unwrap();
         assert_eq!(started_at(&path, 7), None);
         assert_eq!(started_at(&folder.path().join("none"), 7), None);
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(started_at(&pipe, 7), None);
     }
 }

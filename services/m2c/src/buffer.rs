@@ -1,11 +1,14 @@
-//! The DAQ's buffer as a folder of files: what is there, and what of it is new.
+//! The DAQ's buffer as a folder of files: what is there, and what of it is new, another
+//! form of what is known, changed or gone.
 //!
 //! One listing per scan, of which nothing is kept; only files that the journal does not
 //! know are looked at closely, so that a buffer of 100,000 stored files costs one
-//! listing. Known files are compared with their seals every [`RECHECK`].
+//! listing. Known files are compared with their seals every [`RECHECK`]. Nothing is
+//! taken for gone unless this is still the folder that it was in.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,24 +18,27 @@ use aquifer_schemas::{ClosedBy, FileName, RunNumber, RunVersion};
 use jiff::Timestamp;
 
 use crate::begin_of_run::started_at;
-use crate::close_rule::{CloseRule, Observation};
-use crate::journal::{Knowledge, Ledger};
-use crate::template::FileTemplate;
+use crate::claim::Claim;
+use crate::close_rule::{CloseRule, RunObservation};
+use crate::examiner::Examiner;
+use crate::journal::{BufferForm, ExpectedFile, GoingOn, Instead, Journal, Knowledge, Ledger};
+use crate::judgement::{Judgement, Watch};
+use crate::naming::{BufferName, Naming};
+use crate::walk::{Entry, walk};
 
 /// How often stored files are compared with the bytes that were stored.
 const RECHECK: Duration = Duration::from_secs(30);
+
+/// How many names that have left the buffer are taken in by one scan.
+const GONE_AT_ONCE: usize = 1000;
 
 /// The buffer's rules.
 #[derive(Debug, Clone)]
 pub struct BufferRules {
     /// The folder.
     pub folder: PathBuf,
-    /// Which files are run files.
-    pub templates: Vec<FileTemplate>,
-    /// Suffixes of files that are not.
-    pub ignore_suffixes: Vec<String>,
-    /// Suffix of the logger's side file; empty for none.
-    pub side_file_suffix: String,
+    /// What names mean.
+    pub naming: Naming,
     /// When a file is closed.
     pub close: CloseRule,
 }
@@ -42,13 +48,17 @@ pub struct BufferRules {
 pub(crate) struct Found {
     /// The run.
     pub run: RunNumber,
-    /// Version under which they belong: one more than known where the DAQ wrote
+    /// Version under which they belong: one more than known where the buffer holds
     /// other bytes under a stored name.
     pub version: RunVersion,
+    /// Whether the run is over with them.
+    pub over: bool,
     /// The weakest of the files' closers.
     pub closed_by: ClosedBy,
-    /// The files.
-    pub files: Vec<FileName>,
+    /// The files, with the names under which they lie.
+    pub files: Vec<ExpectedFile>,
+    /// How they differ from what was stored, if something was.
+    pub instead: Option<Instead>,
     /// When the run began, as its first file says.
     pub started_at: Option<Timestamp>,
     /// Last change of any of them.
@@ -58,13 +68,23 @@ pub(crate) struct Found {
 /// Result of one scan.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    /// Runs to close.
+    /// Runs and files to close.
     pub found: Vec<Found>,
+    /// Other forms of stored files, with run and the file's own name.
+    pub formed: Vec<(RunNumber, FileName, BufferForm)>,
+    /// Names that are no longer there.
+    pub gone: Vec<(RunNumber, FileName)>,
     /// Run files in the buffer.
     pub files: usize,
     /// Files that are neither run files nor ignored.
     pub unrecognised: Vec<String>,
-    /// Run files that are new and not closed.
+    /// What could not be looked at, and why.
+    pub unreadable: Vec<String>,
+    /// The folder's device and inode, where it is known to be the buffer and that is news.
+    pub place: Option<(u64, u64)>,
+    /// Whether another folder seems to stand where the buffer was.
+    pub replaced: bool,
+    /// Run files that are new and not closed, under their own names.
     pub open: Vec<Open>,
 }
 
@@ -81,191 +101,410 @@ pub(crate) struct Open {
     pub size: u64,
 }
 
+/// What is known of the buffer's files.
+pub(crate) trait Memory {
+    /// What is known under a name, and the version of its run.
+    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion);
+    /// Device and inode of the folder that was last seen to be the buffer.
+    fn place(&self) -> Option<(u64, u64)>;
+    /// Runs that have files and no end.
+    fn going_on(&self) -> Vec<GoingOn>;
+    /// Whether anything should be in the buffer.
+    fn expects_files(&self) -> bool;
+    /// At most `limit` names that should be in the buffer and are not `seen`.
+    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)>;
+}
+
 /// Watches one buffer from scan to scan.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     rules: BufferRules,
-    watched: HashMap<FileName, Watched>,
+    watch: Watch,
+    root: Option<Root>,
     rechecked: Option<Instant>,
+    seen: HashSet<u64>,
+    activity: HashMap<RunNumber, (usize, Instant)>,
 }
 
+/// The folder, as long as it is the same.
 #[derive(Debug)]
-struct Watched {
-    identity: FileIdentity,
-    since: Instant,
-    side_file_since: Option<Instant>,
+struct Root {
+    place: (u64, u64),
+    /// Whether it was seen to hold what it should hold.
+    trusted: bool,
+    _claim: Claim,
 }
 
 impl BufferRules {
     /// The run that a file belongs to; `None` for other files.
     pub fn run_of(&self, name: &FileName) -> Option<RunNumber> {
-        self.templates
-            .iter()
-            .find_map(|template| template.matches(name))
-            .map(|found| found.run)
+        self.naming.recognise(name.as_str()).map(|name| name.run)
     }
 
-    /// Where a file lies.
+    /// Shows the names below the folder that are run files or nobody's; folders that are
+    /// nobody's end with a slash. Blocking.
+    pub fn files(&self, visit: &mut dyn FnMut(&str)) -> io::Result<()> {
+        let naming = &self.naming;
+        walk(&self.folder, naming, &mut |entry| match entry {
+            Entry::File(name) if naming.is_ignored(name) => {}
+            Entry::File(name) => visit(name),
+            Entry::OtherFolder(name) | Entry::Unreadable(name, _) => visit(&format!("{name}/")),
+        })
+    }
+
+    /// Where a name in the buffer lies.
     pub fn path(&self, name: &FileName) -> PathBuf {
         self.folder.join(name.as_str())
     }
 
-    /// Where the logger's side file of a file lies, if loggers write such here.
-    pub fn side_file(&self, name: &FileName) -> Option<PathBuf> {
-        let suffix = &self.side_file_suffix;
-        (!suffix.is_empty()).then(|| self.folder.join(format!("{name}{suffix}")))
-    }
-
-    /// Whether a file is known to be no run file.
-    pub fn is_ignored(&self, name: &str) -> bool {
-        self.ignore_suffixes
-            .iter()
-            .any(|suffix| name.ends_with(suffix.as_str()))
+    /// The name under which a file lies in the buffer now: the one that was said if it is
+    /// there, or the best of those that are, or its own. Blocking.
+    pub(crate) fn lies_as(&self, file: &ExpectedFile) -> Option<BufferName> {
+        let mut names = self.naming.names_of(&file.name);
+        let there = |name: &BufferName| fs::symlink_metadata(self.path(&name.disk)).is_ok();
+        let said = |name: &BufferName| Some(&name.disk) == file.disk.as_ref() && there(name);
+        let place = names.iter().position(said);
+        let place = place.or_else(|| names.iter().position(there)).unwrap_or(0);
+        (!names.is_empty()).then(|| names.swap_remove(place))
     }
 }
 
 impl Buffer {
     /// A buffer that has not been looked at.
-    pub(crate) fn new(rules: BufferRules) -> Self {
+    pub(crate) fn new(rules: BufferRules, examiner: Examiner) -> Self {
         Self {
+            watch: Watch::new(rules.clone(), examiner),
             rules,
-            watched: HashMap::new(),
+            root: None,
             rechecked: None,
+            seen: HashSet::new(),
+            activity: HashMap::new(),
         }
     }
 
-    /// Files that were not closed when they were last looked at.
+    /// Names that were not closed when they were last looked at.
     pub(crate) fn open(&self) -> impl Iterator<Item = &FileName> {
-        self.watched.keys()
+        self.watch.open()
     }
 
-    /// Lists the folder and judges what is new. Blocking.
-    pub(crate) fn scan(
-        &mut self,
-        ledger: impl Fn(RunNumber, &FileName) -> (Knowledge, RunVersion),
-    ) -> io::Result<Scan> {
+    /// Makes the folder this process's own, if it is there.
+    pub(crate) fn claim(&mut self) -> io::Result<()> {
+        let folder = &self.rules.folder;
+        let place = place(folder)?;
+        if self.root.as_ref().is_none_or(|root| root.place != place) {
+            // Given up first: the same folder may have come back under another number.
+            self.root = None;
+            let claim = Claim::take(folder).map_err(io::Error::other)?;
+            self.rechecked = None;
+            self.root = Some(Root {
+                place,
+                trusted: false,
+                _claim: claim,
+            });
+        }
+        Ok(())
+    }
+
+    /// Lists the folder and judges what is new. Blocking. An error is about the folder
+    /// as a whole, and nothing was found out.
+    pub(crate) fn scan(&mut self, memory: &impl Memory) -> io::Result<Scan> {
+        self.claim()?;
+        if let Some(root) = &mut self.root {
+            root.trusted |= memory.place() == Some(root.place);
+        }
         let now = Instant::now();
         let recheck = self
             .rechecked
             .is_none_or(|last| now.duration_since(last) >= RECHECK);
+        let mut scan = Scan::default();
+        let mut listed = Listed::default();
+        self.seen.clear();
+        self.list(memory, recheck, &mut scan, &mut listed)?;
+        let mut closed = BTreeMap::new();
+        for (name, knowledge, version) in &listed.pending {
+            let marked = listed.marked.contains(&name.run);
+            match self.watch.judge(name, *knowledge, marked, now) {
+                Ok(Judgement::Open) => {
+                    let size = self.watch.size_of(&name.disk);
+                    let plain = *knowledge == Knowledge::New && name.disk == name.file;
+                    scan.open.extend(size.filter(|_| plain).map(|size| Open {
+                        run: name.run,
+                        version: *version,
+                        name: name.file.clone(),
+                        size,
+                    }));
+                }
+                Ok(Judgement::AsStored) => {
+                    if let Some(root) = &mut self.root {
+                        root.trusted = true;
+                    }
+                }
+                Ok(Judgement::Formed(form)) => {
+                    scan.formed.push((name.run, name.file.clone(), form));
+                }
+                Ok(Judgement::Closed(by, instead, identity)) => {
+                    let version = version + RunVersion::from(instead.is_some());
+                    let found = closed
+                        .entry((name.run, version))
+                        .or_insert_with(|| Found::new(name, version, by, instead));
+                    found.add(name, by, changed_at(identity));
+                }
+                Err(error) => scan.unreadable.push(format!("{}: {error}", name.disk)),
+            }
+        }
+        let mut found: Vec<Found> = closed.into_values().collect();
+        for found in &mut found {
+            found.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            let first = found.files.first();
+            let first = first.and_then(|file| self.rules.lies_as(file));
+            found.started_at =
+                first.and_then(|name| started_at(&self.rules.path(&name.disk), found.run));
+        }
+        found.extend(self.ended(memory, &listed, now));
+        scan.found = found;
         if recheck {
             self.rechecked = Some(now);
+            self.watch.keep(&listed.pending);
+            self.look_for_missing(memory, &mut scan)?;
         }
-        let mut scan = Scan::default();
-        let mut closed: BTreeMap<(RunNumber, RunVersion), Found> = BTreeMap::new();
-        let mut still_watched = HashSet::new();
-        for entry in fs::read_dir(&self.rules.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            // A name that is not UTF-8 is shown with its bad bytes replaced; it matches
-            // no template and is reported as unrecognised.
-            let text = name.to_string_lossy();
-            if self.rules.is_ignored(&text) || entry.file_type()?.is_dir() {
-                continue;
-            }
-            let recognised = text
-                .parse::<FileName>()
-                .ok()
-                .and_then(|name| self.rules.run_of(&name).map(|run| (name, run)));
-            let Some((name, run)) = recognised else {
-                scan.unrecognised.push(text.into_owned());
-                continue;
-            };
-            scan.files += 1;
-            let (knowledge, version) = ledger(run, &name);
-            let version = match knowledge {
-                Knowledge::New => version,
-                Knowledge::Stored(known) if recheck => match identity(&self.rules.path(&name))? {
-                    Some(found) if found != known.identity => version + 1,
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            still_watched.insert(name.clone());
-            if let Some((closed_by, changed_at)) = self.judge(&name, now)? {
-                let found = closed.entry((run, version)).or_insert_with(|| Found {
-                    run,
-                    version,
-                    closed_by,
-                    files: Vec::new(),
-                    started_at: None,
-                    ended_at: changed_at,
-                });
-                found.ended_at = found.ended_at.max(changed_at);
-                if closed_by == ClosedBy::Inferred {
-                    found.closed_by = closed_by;
-                }
-                found.files.push(name);
-            } else if knowledge == Knowledge::New
-                && let Some(watched) = self.watched.get(&name)
-            {
-                let size = watched.identity.size;
-                scan.open.push(Open {
-                    run,
-                    version,
-                    name,
-                    size,
-                });
-            }
-        }
-        if recheck {
-            self.watched.retain(|name, _| still_watched.contains(name));
-        }
-        for found in closed.values_mut() {
-            found.files.sort_unstable();
-            let first = found.files.first();
-            found.started_at = first.and_then(|name| started_at(&self.rules.path(name), found.run));
-        }
-        scan.found = closed.into_values().collect();
+        let trusted = self.root.as_ref().filter(|root| root.trusted);
+        let place = trusted.map(|root| root.place);
+        scan.place = place.filter(|place| memory.place() != Some(*place));
+        scan.replaced = memory.expects_files() && !self.is_trusted();
         Ok(scan)
     }
 
-    /// Who closed a new file and when it last changed; `None` while it is open.
-    fn judge(
+    fn list(
         &mut self,
-        name: &FileName,
-        now: Instant,
-    ) -> io::Result<Option<(ClosedBy, Timestamp)>> {
-        let Some(identity) = identity(&self.rules.path(name))? else {
-            return Ok(None);
-        };
-        let has_side_file = match self.rules.side_file(name) {
-            Some(side_file) => side_file.try_exists()?,
-            None => false,
-        };
-        let watched = self.watched.entry(name.clone()).or_insert(Watched {
-            identity,
-            since: now,
-            side_file_since: None,
-        });
-        if watched.identity != identity {
-            watched.identity = identity;
-            watched.since = now;
+        memory: &impl Memory,
+        recheck: bool,
+        scan: &mut Scan,
+        listed: &mut Listed,
+    ) -> io::Result<()> {
+        let (naming, watch, seen) = (&self.rules.naming, &self.watch, &mut self.seen);
+        walk(&self.rules.folder, naming, &mut |entry| {
+            let text = match entry {
+                Entry::File(text) => text,
+                Entry::OtherFolder(text) => {
+                    scan.unrecognised.push(format!("{text}/"));
+                    return;
+                }
+                Entry::Unreadable(text, error) => {
+                    scan.unreadable.push(format!("{text}: {error}"));
+                    return;
+                }
+            };
+            if let Some(run) = naming.marked_run(text) {
+                listed.marked.insert(run);
+                return;
+            }
+            if naming.is_ignored(text) {
+                return;
+            }
+            let Some(name) = naming.recognise(text) else {
+                scan.unrecognised.push(text.to_owned());
+                return;
+            };
+            scan.files += 1;
+            listed.newest = listed.newest.max(Some(name.run));
+            let (knowledge, version) = memory.known(&name);
+            if recheck && matches!(knowledge, Knowledge::Stored(_)) {
+                seen.insert(trace_of(name.run, name.disk.as_str()));
+            }
+            let look = match knowledge {
+                Knowledge::Waiting => false,
+                Knowledge::New | Knowledge::OtherForm(_) => true,
+                Knowledge::Stored(_) | Knowledge::Quarantined(_) => {
+                    recheck || watch.watches(&name.disk)
+                }
+            };
+            if look {
+                listed.pending.push((name, knowledge, version));
+            }
+        })
+    }
+
+    /// Runs of several files that are over.
+    fn ended(&mut self, memory: &impl Memory, listed: &Listed, now: Instant) -> Vec<Found> {
+        let going_on = memory.going_on();
+        self.activity
+            .retain(|run, _| going_on.iter().any(|going| going.run == *run));
+        let mut ended = Vec::new();
+        for going in going_on {
+            let open_files = self.watch.watches_run(going.run);
+            let count = going.files.len();
+            let (known, since) = self.activity.entry(going.run).or_insert((count, now));
+            if *known != count || open_files {
+                (*known, *since) = (count, now);
+            }
+            let seen = RunObservation {
+                open_files,
+                marked: listed.marked.contains(&going.run),
+                moved_on: listed.newest > Some(going.run),
+                idle_for: now.duration_since(*since),
+            };
+            if let Some(closed_by) = self.rules.close.judge_run(seen) {
+                let changed = going.files.iter().filter_map(|file| {
+                    let file = ExpectedFile::named(file.clone());
+                    let name = self.rules.lies_as(&file)?;
+                    identity(&self.rules.path(&name.disk)).ok()?
+                });
+                let ended_at = changed.map(changed_at).max();
+                ended.push(Found {
+                    run: going.run,
+                    version: going.version,
+                    over: true,
+                    closed_by,
+                    files: Vec::new(),
+                    instead: None,
+                    started_at: None,
+                    ended_at: ended_at.unwrap_or_else(Timestamp::now),
+                });
+            }
         }
-        if has_side_file {
-            watched.side_file_since.get_or_insert(now);
-        } else {
-            watched.side_file_since = None;
+        ended
+    }
+
+    /// Names that should be there and are not, if this is the folder that they were in.
+    fn look_for_missing(&mut self, memory: &impl Memory, scan: &mut Scan) -> io::Result<()> {
+        if let Some(root) = &mut self.root {
+            // Where nothing is expected, nothing can be missed.
+            root.trusted |= !memory.expects_files();
         }
-        let seen = Observation {
-            unchanged_for: now.duration_since(watched.since),
-            side_file_for: watched
-                .side_file_since
-                .map(|since| now.duration_since(since)),
-        };
-        Ok(self.rules.close.judge(seen).map(|closed_by| {
-            self.watched.remove(name);
-            (closed_by, changed_at(identity))
-        }))
+        if !self.is_trusted() {
+            return Ok(());
+        }
+        for (run, disk) in memory.missing(&self.seen, GONE_AT_ONCE) {
+            match identity(&self.rules.path(&disk)) {
+                Ok(None) => scan.gone.push((run, disk)),
+                Ok(Some(_)) => {}
+                Err(error) => scan.unreadable.push(format!("{disk}: {error}")),
+            }
+        }
+        // It may have been unmounted meanwhile.
+        let now = place(&self.rules.folder)?;
+        if self.root.as_ref().is_none_or(|root| root.place != now) {
+            return Err(io::Error::other("the folder was replaced during the scan"));
+        }
+        Ok(())
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.root.as_ref().is_some_and(|root| root.trusted)
     }
 }
 
-/// Looks a file's name up in the ledger.
-pub(crate) fn lookup(ledger: &Ledger, run: RunNumber, name: &FileName) -> (Knowledge, RunVersion) {
-    (ledger.knowledge(run, name, name), ledger.version(run))
+/// What a listing gave.
+#[derive(Debug, Default)]
+struct Listed {
+    pending: Vec<(BufferName, Knowledge, RunVersion)>,
+    marked: HashSet<RunNumber>,
+    newest: Option<RunNumber>,
 }
 
-fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {
+impl Found {
+    fn new(
+        name: &BufferName,
+        version: RunVersion,
+        closed_by: ClosedBy,
+        instead: Option<Instead>,
+    ) -> Self {
+        Self {
+            run: name.run,
+            version,
+            over: name.subrun.is_none(),
+            closed_by,
+            files: Vec::new(),
+            instead,
+            started_at: None,
+            ended_at: Timestamp::MIN,
+        }
+    }
+
+    fn add(&mut self, name: &BufferName, closed_by: ClosedBy, changed_at: Timestamp) {
+        self.ended_at = self.ended_at.max(changed_at);
+        self.over |= name.subrun.is_none();
+        if closed_by == ClosedBy::Inferred {
+            self.closed_by = closed_by;
+        }
+        let disk = (name.disk != name.file).then(|| name.disk.clone());
+        // The plain file stands for its compressed form, where both are new.
+        match self.files.iter_mut().find(|file| file.name == name.file) {
+            Some(file) if disk.is_none() => file.disk = None,
+            Some(_) => {}
+            None => self.files.push(ExpectedFile {
+                disk,
+                ..ExpectedFile::named(name.file.clone())
+            }),
+        }
+    }
+}
+
+impl Memory for Ledger {
+    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion) {
+        let knowledge = self.knowledge(name.run, &name.disk, &name.file);
+        (knowledge, self.version(name.run))
+    }
+
+    fn place(&self) -> Option<(u64, u64)> {
+        self.place()
+    }
+
+    fn going_on(&self) -> Vec<GoingOn> {
+        self.going_on()
+    }
+
+    fn expects_files(&self) -> bool {
+        self.in_buffer().next().is_some()
+    }
+
+    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)> {
+        let expected = self.in_buffer();
+        let missing = expected.filter(|(run, disk, _)| !seen.contains(&trace_of(*run, disk)));
+        let missing = missing.filter_map(|(run, disk, _)| Some((run, disk.parse().ok()?)));
+        missing.take(limit).collect()
+    }
+}
+
+/// Each answer is of its own moment: the journal is not held for a whole scan.
+impl Memory for Journal {
+    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion) {
+        self.ledger().known(name)
+    }
+
+    fn place(&self) -> Option<(u64, u64)> {
+        self.ledger().place()
+    }
+
+    fn going_on(&self) -> Vec<GoingOn> {
+        self.ledger().going_on()
+    }
+
+    fn expects_files(&self) -> bool {
+        self.ledger().expects_files()
+    }
+
+    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)> {
+        self.ledger().missing(seen, limit)
+    }
+}
+
+/// What stands for a name in the set of those seen. Two that are taken for one can only
+/// delay that one of them is missed.
+fn trace_of(run: RunNumber, disk: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (run, disk).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Device and inode of a folder.
+fn place(folder: &Path) -> io::Result<(u64, u64)> {
+    let identity = FileIdentity::from(&fs::metadata(folder)?);
+    Ok((identity.dev, identity.ino))
+}
+
+/// The file under a path, which is not followed; `None` if there is none.
+pub(crate) fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(FileIdentity::from(&metadata))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

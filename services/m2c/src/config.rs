@@ -13,6 +13,18 @@ use crate::stream::StreamConfig;
 use crate::tap::{SlowBank, TapConfig};
 use crate::watch::WatchConfig;
 
+/// A sign that a file is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseSign {
+    /// The logger's checksum side file, which is also verified.
+    SideFile,
+    /// The final name: the logger writes under a temporary one.
+    FinalName,
+    /// The end-of-run record at the end of a MIDAS file.
+    EndOfRun,
+}
+
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,15 +40,23 @@ pub struct M2cConfig {
     pub buffer_name: String,
     /// Folder of the local journal, on a disk that survives a power cut. Never inside the buffer.
     pub journal: PathBuf,
-    /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run.
+    /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run. A template may have folders: `run{run}/part_{subrun}.bin`. The first that matches counts.
     pub files: Vec<String>,
+    /// What the name of a run file ends with when another program has compressed it. Both are one file, known by what it decodes to.
+    pub encodings: Vec<String>,
+    /// Names of files that are still written (`prefix*`, `*suffix`): open until they are renamed.
+    pub temporary: Vec<String>,
     /// Files of the buffer that are not run files, by suffix.
     pub ignore_suffixes: Vec<String>,
-    /// Suffix of the logger's checksum side file. Its presence closes a file and its content is verified; empty where the logger writes none.
-    pub side_file_suffix: String,
-    /// How long after its side file appeared a file waits for the DAQ's own announcement, in milliseconds.
+    /// Which signs close a file, besides the announcement, a marker, a compressed form that is whole, and silence.
+    pub closed_by: Vec<CloseSign>,
+    /// Files whose presence closes a file (`{name}.done`) or a run (`run{run}.done`).
+    pub markers: Vec<String>,
+    /// How long after a sign a file waits for the DAQ's own announcement, in milliseconds.
     pub announce_grace_ms: u64,
-    /// A file without side file, unchanged for so long, is closed by inference (its DAQ died), in seconds.
+    /// How long a file rests before it is read to find out whether it is whole, in milliseconds.
+    pub settle_ms: u64,
+    /// A file without any sign, unchanged for so long, is closed by inference (its DAQ died), in seconds. A run of several files ends so, too.
     pub quiet_secs: u64,
     /// How long an announced file may be missing from the buffer before its run is incomplete, in seconds.
     pub missing_deadline_secs: u64,
@@ -73,9 +93,13 @@ impl Default for M2cConfig {
             buffer_name: String::new(),
             journal: PathBuf::new(),
             files: vec!["run{run}.mid".to_owned()],
-            ignore_suffixes: vec![".crc32c".to_owned()],
-            side_file_suffix: ".crc32c".to_owned(),
+            encodings: [".gz", ".lz4", ".bz2", ".zst"].map(str::to_owned).into(),
+            temporary: [".*", "*.tmp", "*.part"].map(str::to_owned).into(),
+            ignore_suffixes: Vec::new(),
+            closed_by: vec![CloseSign::SideFile],
+            markers: Vec::new(),
             announce_grace_ms: 2_000,
+            settle_ms: 2_000,
             quiet_secs: 60,
             missing_deadline_secs: 600,
             scan_interval_ms: 1_000,

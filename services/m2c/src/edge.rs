@@ -2,6 +2,7 @@
 //! two places in the middle to which it brings the runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aquifer_catalogue::Catalogue;
@@ -14,6 +15,7 @@ use crate::buffer::BufferRules;
 use crate::daq::DaqLog;
 use crate::dispatch::Outcome;
 use crate::events;
+use crate::examiner::Examiner;
 use crate::journal::{Journal, Record};
 use crate::keys::Keys;
 use crate::links::Links;
@@ -35,6 +37,10 @@ pub(crate) struct Edge {
     pub buffer_element: String,
     /// Which files belong to runs and when they are closed.
     pub rules: BufferRules,
+    /// Whether the buffer could be listed when it was last tried.
+    pub buffer_seen: BufferSeen,
+    /// Reads files beside the scan.
+    pub examiner: Examiner,
     /// The local memory.
     pub journal: Journal,
     /// Where the runs' rows go.
@@ -61,6 +67,22 @@ pub(crate) struct Edge {
     pub seen: Seen,
     /// Where the DAQ's people are told.
     pub daq: DaqLog,
+}
+
+/// Whether the buffer is there. Until it was looked at it is not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BufferSeen(Arc<AtomicBool>);
+
+impl BufferSeen {
+    /// It could be listed, or not.
+    pub(crate) fn set(&self, seen: bool) {
+        self.0.store(seen, Ordering::Relaxed);
+    }
+
+    /// Whether it could be listed when it was last tried.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Edge {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use aquifer_bus::BusError;
-use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber};
+use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber, Severity};
 use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
 
@@ -32,25 +32,45 @@ pub(crate) fn journal_failed(error: &JournalError) {
     counter!(names::JOURNAL_FAILURES).increment(1);
 }
 
-pub(crate) fn scanned(files: usize, seconds: f64) {
+pub(crate) fn scanned(files: usize, unrecognised: usize, seconds: f64) {
     tracing::debug!(files, seconds, "buffer scanned");
     gauge!(names::BUFFER_FILES).set(files as f64);
+    gauge!(names::UNRECOGNISED_FILES).set(unrecognised as f64);
     metrics::histogram!(names::SCAN_SECONDS).record(seconds);
 }
 
 pub(crate) fn scan_failed(error: &std::io::Error) {
-    tracing::error!(%error, "the buffer cannot be listed");
+    tracing::debug!(%error, "the buffer cannot be listed");
     counter!(names::SCAN_FAILURES).increment(1);
 }
 
-pub(crate) fn unrecognised(names_found: &[String]) {
-    let first: Vec<_> = names_found.iter().take(5).collect();
-    tracing::warn!(
-        count = names_found.len(),
-        ?first,
-        "files in the buffer belong to no run; hint: add a template to m2c.files or a suffix to m2c.ignore-suffixes"
-    );
-    gauge!(names::UNRECOGNISED_FILES).set(names_found.len() as f64);
+pub(crate) fn condition(signal: &AlertSignal) {
+    let (name, summary) = (&signal.name, &signal.summary);
+    match signal.severity {
+        Severity::Info => tracing::info!(name, summary),
+        Severity::Warning => tracing::warn!(name, summary),
+        Severity::Error | Severity::Critical => tracing::error!(name, summary),
+    }
+    counter!(names::CONDITIONS, "name" => signal.name.clone()).increment(1);
+}
+
+pub(crate) fn form_found(run: RunNumber, name: &FileName, disk: &FileName) {
+    tracing::info!(run, file = %name, %disk, "the buffer holds a stored file in another form");
+    counter!(names::FORMS_FOUND).increment(1);
+}
+
+pub(crate) fn file_left(run: RunNumber, disk: &FileName) {
+    tracing::warn!(run, %disk, "a stored file has left the buffer without an order");
+    counter!(names::FILES_LEFT).increment(1);
+}
+
+pub(crate) fn files_closed(run: &RunId, files: usize) {
+    tracing::info!(%run, files, "files of a run closed");
+}
+
+pub(crate) fn examination_failed(name: &FileName, error: &std::io::Error) {
+    tracing::warn!(file = %name, %error, "a file cannot be examined; it will be tried again");
+    counter!(names::FILES_FAILED).increment(1);
 }
 
 pub(crate) fn run_closed(run: &RunId, closed_by: &'static str, files: usize) {

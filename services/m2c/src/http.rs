@@ -204,10 +204,11 @@ fn contradicts(edge: &Edge, run: RunNumber, version: u32, closure: &Closure) -> 
         return None;
     }
     closure.files.iter().find_map(|file| {
-        let Knowledge::Stored(known) = ledger.knowledge(run, &file.name, &file.name) else {
+        let disk = file.disk.as_ref().unwrap_or(&file.name);
+        let Knowledge::Stored(known) = ledger.knowledge(run, disk, &file.name) else {
             return None;
         };
-        let found = std::fs::symlink_metadata(edge.rules.path(&file.name)).ok()?;
+        let found = std::fs::symlink_metadata(edge.rules.path(disk)).ok()?;
         let (said, stored) = (file.size?, known.identity.size);
         // Under this very name, and not in another encoding.
         let same = FileIdentity::from(&found) == known.identity;

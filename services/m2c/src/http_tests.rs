@@ -13,6 +13,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::daq::DaqLog;
+use crate::edge::BufferSeen;
+use crate::examiner::Examiner;
 use crate::journal::Journal;
 use crate::keys::Keys;
 use crate::links::Links;
@@ -20,6 +22,7 @@ use crate::pace::{Pacer, Schedule};
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::status::Seen;
+use crate::stream::Streams;
 use crate::{M2cConfig, Status};
 
 /// An edge whose middle does not exist.
@@ -56,6 +59,9 @@ async fn edge(folder: &Path) -> Edge {
         signals: Signals {
             producer: "m2c@LAB-buffer".to_owned(),
         },
+        buffer_seen: BufferSeen::default(),
+        examiner: Examiner::new().0,
+        streams: Streams::new(config.stream.clone()).unwrap(),
         retry: RetryPolicy::default(),
         shutdown,
         links: Links::new(&context),

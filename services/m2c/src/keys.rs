@@ -47,9 +47,10 @@ impl Keys {
         let site = parts.next()?.parse().ok()?;
         let number = parts.next()?.parse().ok()?;
         let version = parts.next()?.strip_prefix('v')?;
-        let name = parts.next()?;
-        let whole = version.parse::<RunVersion>().is_ok() && !name.is_empty();
-        (whole && parts.next().is_none()).then_some((site, number))
+        let names: Vec<_> = parts.collect();
+        let has_name = !names.is_empty() && names.iter().all(|name| !name.is_empty());
+        let whole = version.parse::<RunVersion>().is_ok() && has_name;
+        whole.then_some((site, number))
     }
 
     fn folder(&self, run: &RunId) -> String {
@@ -76,7 +77,11 @@ mod tests {
             "raw/LNGS/00000042/v2/manifest.r1.json"
         );
         let found = keys.run_of(file.as_str());
+        assert_eq!(found, Some((run.site.clone(), 42)));
+        let nested = keys.file(&run, &"run42/part_0.bin".parse().unwrap());
+        let found = keys.run_of(nested.unwrap().as_str());
         assert_eq!(found, Some((run.site, 42)));
+        assert_eq!(keys.run_of("raw/LNGS/00000042/v1/"), None);
         assert_eq!(keys.run_of("raw/LNGS/00000042/run00042.mid"), None);
     }
 }

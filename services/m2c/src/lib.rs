@@ -12,27 +12,35 @@
 mod announcement;
 mod begin_of_run;
 mod buffer;
+mod claim;
 mod close_rule;
+mod conditions;
 mod config;
 mod daq;
 mod disk;
 mod dispatch;
 mod drain;
 mod edge;
+mod end_of_run;
 mod events;
+mod examine;
+mod examiner;
 mod http;
 mod intake;
 mod journal;
+mod judgement;
 mod keys;
 mod links;
 mod manifest;
 mod metrics;
+mod naming;
 mod notice;
 mod pace;
 mod recorder;
 mod scan;
 mod side_file;
 mod signals;
+mod source;
 mod spool;
 mod status;
 pub mod steps;
@@ -40,8 +48,10 @@ mod store;
 mod stream;
 mod tap;
 mod template;
+mod walk;
 mod watch;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,11 +66,13 @@ use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
 
 use futures::FutureExt as _;
 
-use crate::buffer::BufferRules;
+use crate::buffer::{Buffer, BufferRules};
+use crate::claim::ClaimError;
 use crate::close_rule::CloseRule;
 use crate::daq::{DaqLog, Mhttpd};
 use crate::dispatch::dispatch;
-use crate::edge::Edge;
+use crate::edge::{BufferSeen, Edge};
+use crate::examiner::Examiner;
 use crate::intake::Intake;
 use crate::journal::{Journal, Ledger};
 use crate::links::Links;
@@ -73,13 +85,14 @@ use crate::store::Store;
 use crate::stream::Streams;
 
 pub use buffer::BufferRules as Rules;
-pub use config::M2cConfig;
+pub use config::{CloseSign, M2cConfig};
 pub use daq::{MidasConfig, SlowConfig};
 pub use disk::DiskStatus;
 pub use http::Door;
 pub use keys::Keys;
 pub use links::PartStatus;
 pub use manifest::{Manifest, ManifestFile, StoredAs};
+pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
 pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
@@ -118,7 +131,16 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
     };
     let heard = mhttpd.is_some() && midas.messages;
     let log = if heard { log } else { DaqLog::default() };
-    let edge = open_edge(&settings, &context, log).await?;
+    let (examiner, examination) = Examiner::new();
+    let mut buffer = Buffer::new(settings.m2c.rules().context("m2c")?, examiner.clone());
+    if let Err(error) = buffer.claim() {
+        // A disk that is not mounted yet is waited for; another ingester is not.
+        let in_use = error
+            .get_ref()
+            .is_some_and(<dyn Error + Send + Sync>::is::<ClaimError>);
+        anyhow::ensure!(!in_use, error);
+    }
+    let edge = open_edge(&settings, &context, log, examiner).await?;
     let m2c = &settings.m2c;
     if !m2c.listen.ip().is_loopback() && m2c.token.is_empty() {
         events::door_open_to_all(m2c.listen);
@@ -126,7 +148,11 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
     door.open(edge.clone(), m2c.token.clone());
     let critical = |name, task| context.tasks.spawn(name, TaskKind::Critical, task);
     let interval = Duration::from_millis(m2c.scan_interval_ms);
-    critical("scan", scan::scan_forever(edge.clone(), interval).boxed());
+    critical("examine", examination.run(edge.shutdown.clone()).boxed());
+    critical(
+        "scan",
+        scan::scan_forever(edge.clone(), buffer, interval).boxed(),
+    );
     critical("store", store_forever(edge.clone(), m2c.clone()).boxed());
     critical("record", record_forever(edge.clone(), m2c.clone()).boxed());
     critical(
@@ -163,7 +189,12 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
     Ok(())
 }
 
-async fn open_edge(settings: &Settings, context: &Context, daq: DaqLog) -> anyhow::Result<Edge> {
+async fn open_edge(
+    settings: &Settings,
+    context: &Context,
+    daq: DaqLog,
+    examiner: Examiner,
+) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
     let site: Site = m2c.site.parse().context("m2c.site")?;
     let rules = m2c.rules().context("m2c")?;
@@ -181,6 +212,8 @@ async fn open_edge(settings: &Settings, context: &Context, daq: DaqLog) -> anyho
     Ok(Edge {
         buffer_element: m2c.element_name(),
         rules,
+        buffer_seen: BufferSeen::default(),
+        examiner,
         journal,
         catalogue: Catalogue::connect(&settings.catalogue).await?,
         storage,
@@ -307,20 +340,32 @@ async fn take_in_forever(edge: Edge, settings: Settings) -> anyhow::Result<()> {
 impl M2cConfig {
     /// The buffer's rules, if they make sense.
     pub fn rules(&self) -> Result<BufferRules, TemplateError> {
-        let templates = self
-            .files
-            .iter()
-            .map(|template| FileTemplate::parse(template))
-            .collect::<Result<_, _>>()?;
+        let trusts = |sign| self.closed_by.contains(&sign);
+        let naming = Naming {
+            templates: parse_all(&self.files, FileTemplate::parse)?,
+            encodings: self.encodings.clone(),
+            temporary: parse_all(&self.temporary, Temporary::parse)?,
+            markers: parse_all(&self.markers, Marker::parse)?,
+            side_files: trusts(CloseSign::SideFile),
+            ignore_suffixes: self.ignore_suffixes.clone(),
+        };
         Ok(BufferRules {
             folder: self.buffer.clone(),
-            templates,
-            ignore_suffixes: self.ignore_suffixes.clone(),
-            side_file_suffix: self.side_file_suffix.clone(),
+            naming,
             close: CloseRule {
                 announce_grace: Duration::from_millis(self.announce_grace_ms),
+                settle: Duration::from_millis(self.settle_ms),
                 quiet: Duration::from_secs(self.quiet_secs),
+                by_final_name: trusts(CloseSign::FinalName),
+                by_end_of_run: trusts(CloseSign::EndOfRun),
             },
         })
     }
+}
+
+fn parse_all<T>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, TemplateError>,
+) -> Result<Vec<T>, TemplateError> {
+    texts.iter().map(|text| parse(text)).collect()
 }

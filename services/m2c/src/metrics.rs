@@ -10,6 +10,12 @@ pub(crate) const BUFFER_FILES: &str = "aquifer_m2c_buffer_files";
 pub(crate) const UNRECOGNISED_FILES: &str = "aquifer_m2c_unrecognised_files";
 /// Time of one scan.
 pub(crate) const SCAN_SECONDS: &str = "aquifer_m2c_scan_seconds";
+/// Conditions of the buffer that people were told of, and their ends.
+pub(crate) const CONDITIONS: &str = "aquifer_m2c_conditions_total";
+/// Stored files that were found in another form.
+pub(crate) const FORMS_FOUND: &str = "aquifer_m2c_forms_found_total";
+/// Stored files that left the buffer without an order.
+pub(crate) const FILES_LEFT: &str = "aquifer_m2c_files_left_total";
 /// Scans that failed.
 pub(crate) const SCAN_FAILURES: &str = "aquifer_m2c_scan_failures_total";
 /// Runs closed.
@@ -78,6 +84,18 @@ pub(crate) fn describe() {
         "files of the buffer that belong to no run"
     );
     describe_histogram!(SCAN_SECONDS, "seconds that one scan of the buffer took");
+    describe_counter!(
+        CONDITIONS,
+        "conditions of the buffer that began or ended, by name"
+    );
+    describe_counter!(
+        FORMS_FOUND,
+        "stored files found compressed, or in another inode"
+    );
+    describe_counter!(
+        FILES_LEFT,
+        "stored files that left the buffer without an order"
+    );
     describe_counter!(SCAN_FAILURES, "scans of the buffer that failed");
     describe_counter!(RUNS_CLOSED, "runs closed, by who closed them");
     describe_counter!(MESSAGES_IGNORED, "messages that changed nothing, by reason");

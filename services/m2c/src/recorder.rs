@@ -86,7 +86,7 @@ impl Recorder {
         let mut state = match &active.closure {
             Some(closure) => self.record_closed(run, active, closure).await?,
             // It was recorded to its end before, and only the buffer has changed.
-            None if active.reopened => "unchanged",
+            None if active.is_over() => "unchanged",
             None => {
                 let row = catalogue.record_opened(&self.opened(run, active)).await?;
                 row.state.as_str()
@@ -103,7 +103,7 @@ impl Recorder {
             }
         }
         // Files of a run that goes on have no rows yet.
-        let known = active.closure.is_some() || active.reopened;
+        let known = active.is_over();
         for (name, at) in active.vanished().filter(|_| known) {
             let signal = self.edge.signals.left_the_buffer(run, name, at);
             let row = catalogue
@@ -129,6 +129,15 @@ impl Recorder {
     ) -> Result<&'static str, CatalogueError> {
         let catalogue = &self.edge.catalogue;
         let closed = self.closed(run, active, closure);
+        if closure.instead.is_some() && run.version > 1 {
+            let before = self.edge.run_id(run.number, run.version - 1);
+            let names: Vec<_> = closure.files.iter().map(|file| file.name.clone()).collect();
+            let buffer = &self.edge.buffer_element;
+            let who = &self.edge.signals.producer;
+            catalogue
+                .record_overwritten(&before, &names, buffer, who)
+                .await?;
+        }
         let files: Vec<_> = active
             .stored()
             .map(|(name, facts)| stored_file(name, facts))
@@ -278,7 +287,7 @@ impl Recorder {
     fn signals(&self, run: &RunId, closure: &Closure) -> Vec<AlertSignal> {
         self.edge
             .signals
-            .of_closure(run, closure.closed_by, closure.learnt_at)
+            .of_closure(run, closure.closed_by, closure.instead, closure.learnt_at)
     }
 }
 

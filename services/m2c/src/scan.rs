@@ -1,16 +1,19 @@
-//! The scan: finds closed files by looking, whether anybody announced them or not.
+//! The scan: finds closed files by looking, whether anybody announced them or not, and
+//! says what is wrong with the buffer.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
-use aquifer_schemas::RunNumber;
 use jiff::Timestamp;
 
-use crate::buffer::{Buffer, Found, Scan, lookup};
+use crate::buffer::{Buffer, Found, Scan};
+use crate::conditions::{REPLACED, UNAVAILABLE, UNREADABLE, UNRECOGNISED};
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Closure, ExpectedFile, JournalError, Record};
+use crate::journal::{Closure, JournalError, Record};
 use crate::steps;
 use crate::stream::OpenFile;
 
@@ -18,31 +21,45 @@ use crate::stream::OpenFile;
 /// many files takes a bounded part of one core.
 const REST: u32 = 10;
 
+/// How many names a message shows.
+const SHOWN: usize = 5;
+
 /// Scans the buffer until shutdown, with a pause of at least `interval`.
-pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Result<()> {
-    let mut buffer = Buffer::new(edge.rules.clone());
-    let mut reported: Vec<String> = Vec::new();
+pub(crate) async fn scan_forever(
+    edge: Edge,
+    mut buffer: Buffer,
+    interval: Duration,
+) -> anyhow::Result<()> {
     while !edge.shutdown.is_cancelled() {
         let began = Instant::now();
         let journal = edge.journal.clone();
         let (returned, scanned) = tokio::task::spawn_blocking(move || {
-            let scanned = buffer.scan(|run, name| lookup(&journal.ledger(), run, name));
+            let scanned = buffer.scan(&journal);
             (buffer, scanned)
         })
         .await?;
         buffer = returned;
         let took = began.elapsed();
+        edge.buffer_seen.set(scanned.is_ok());
+        say(&edge, &scanned).await;
         match scanned {
             Ok(scan) => {
-                events::scanned(scan.files, took.as_secs_f64());
-                report_unrecognised(&scan, &mut reported);
-                let open = scan.open.into_iter().map(|file| OpenFile {
+                events::scanned(scan.files, scan.unrecognised.len(), took.as_secs_f64());
+                let open = scan.open.iter().map(|file| OpenFile {
                     run: edge.run_id(file.run, file.version),
-                    name: file.name,
+                    name: file.name.clone(),
                     size: file.size,
                 });
                 edge.streams.saw_open(open.collect());
-                close_all(&edge, scan.found).await;
+                let found = scan.found.len();
+                match take_in(&edge, scan).await {
+                    Ok(()) => edge.seen.journalled(0, None),
+                    Err(error) => {
+                        // The next scan finds it again.
+                        events::journal_failed(&error);
+                        edge.seen.journalled(found, Some(error.to_string()));
+                    }
+                }
                 edge.seen.listed(buffer.open());
             }
             Err(error) => {
@@ -60,54 +77,109 @@ pub(crate) async fn scan_forever(edge: Edge, interval: Duration) -> anyhow::Resu
     Ok(())
 }
 
-/// Says it once for each new set of files, not at every scan.
-fn report_unrecognised(scan: &Scan, reported: &mut Vec<String>) {
-    let mut names = scan.unrecognised.clone();
-    names.sort_unstable();
-    if !names.is_empty() && names != *reported {
-        events::unrecognised(&names);
-    }
-    *reported = names;
+/// Tells people what is wrong with the buffer, or no longer is.
+async fn say(edge: &Edge, scanned: &io::Result<Scan>) {
+    let buffer = edge.buffer_element.as_str();
+    let folder = edge.rules.folder.display();
+    let unavailable = scanned.as_ref().err();
+    let unavailable = unavailable.map(|error| {
+        format!("the buffer `{folder}` cannot be listed: {error}; nothing in it counts as gone")
+    });
+    edge.condition(UNAVAILABLE, buffer, unavailable).await;
+    let Ok(scan) = scanned else {
+        return;
+    };
+    let replaced = scan.replaced.then(|| {
+        format!(
+            "`{folder}` holds none of the files that the buffer held: is its disk mounted? \
+             nothing counts as gone; hint: a new disk is a new buffer, give it a name and a journal"
+        )
+    });
+    edge.condition(REPLACED, buffer, replaced).await;
+    let unrecognised = some_of(&scan.unrecognised).map(|names| {
+        format!(
+            "files in the buffer belong to no run: {names}; hint: m2c.files, m2c.ignore-suffixes"
+        )
+    });
+    edge.condition(UNRECOGNISED, buffer, unrecognised).await;
+    let unreadable = some_of(&scan.unreadable);
+    let unreadable = unreadable.map(|what| format!("in the buffer cannot be read: {what}"));
+    edge.condition(UNREADABLE, buffer, unreadable).await;
 }
 
-async fn close_all(edge: &Edge, found: Vec<Found>) {
-    let mut left = found.len();
-    for found in found {
-        if let Err(error) = close(edge, found).await {
-            // The next scan finds it again.
-            events::journal_failed(&error);
-            edge.seen.journalled(left, Some(error.to_string()));
-            return;
-        }
-        left -= 1;
+/// The first of many names, and how many there are; `None` of none.
+fn some_of(names: &[String]) -> Option<String> {
+    let mut names: Vec<_> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+    match names.len() {
+        0 => None,
+        few if few <= SHOWN => Some(shown),
+        many => Some(format!("{shown} and {} more", many - SHOWN)),
     }
-    edge.seen.journalled(0, None);
+}
+
+async fn take_in(edge: &Edge, scan: Scan) -> Result<(), JournalError> {
+    if let Some((dev, ino)) = scan.place {
+        edge.journal.append(Record::Placed { dev, ino }).await?;
+    }
+    for (run, name, form) in scan.formed {
+        events::form_found(run, &name, &form.disk);
+        let disk = form.disk.clone();
+        edge.journal
+            .append(Record::Formed { run, name, form })
+            .await?;
+        edge.examiner.forget(&disk);
+    }
+    for (run, disk) in scan.gone {
+        events::file_left(run, &disk);
+        let at = Timestamp::now();
+        edge.journal.append(Record::Gone { run, disk, at }).await?;
+    }
+    for found in scan.found {
+        close(edge, found).await?;
+    }
+    Ok(())
 }
 
 async fn close(edge: &Edge, found: Found) -> Result<(), JournalError> {
-    let run: RunNumber = found.run;
-    let id = edge.run_id(run, found.version);
-    let files = found.files.len();
+    let id = edge.run_id(found.run, found.version);
+    let count = found.files.len();
+    let (run, version, closed_by) = (found.run, found.version, found.closed_by);
+    let files = found.files;
+    if !found.over {
+        let started_at = found.started_at.unwrap_or(found.ended_at);
+        let record = Record::FilesClosed {
+            run,
+            version,
+            files,
+            started_at,
+        };
+        edge.journal.append(record).await?;
+        crash_point(steps::CLOSURE_JOURNALED);
+        events::files_closed(&id, count);
+        return Ok(());
+    }
     let closure = Closure {
-        closed_by: found.closed_by,
+        closed_by,
         started_at: found.started_at,
         ended_at: found.ended_at,
         run_type: None,
         events: None,
-        attributes: std::collections::BTreeMap::new(),
-        files: found.files.into_iter().map(ExpectedFile::named).collect(),
+        attributes: BTreeMap::new(),
+        files,
         trace: Some(TraceParent::new_root().to_string()),
         learnt_at: Timestamp::now(),
-        instead: None,
+        instead: found.instead,
     };
     edge.journal
         .append(Record::Closed {
             run,
-            version: found.version,
+            version,
             closure,
         })
         .await?;
     crash_point(steps::CLOSURE_JOURNALED);
-    events::run_closed(&id, found.closed_by.as_str(), files);
+    events::run_closed(&id, closed_by.as_str(), count);
     Ok(())
 }

@@ -9,6 +9,7 @@ use aquifer_schemas::{
 use jiff::Timestamp;
 
 use crate::disk::DiskStatus;
+use crate::journal::Instead;
 
 /// Builds the signals of one ingester.
 #[derive(Debug, Clone)]
@@ -37,6 +38,21 @@ impl Signals {
             Severity::Error,
             format!(
                 "run number {} was used again at {}: the new data are version {}",
+                run.number, run.site, run.version
+            ),
+            at,
+        )
+    }
+
+    /// A file was appended to after it had been stored.
+    fn appended_to(&self, run: &RunId, at: Timestamp) -> AlertSignal {
+        self.about_run(
+            run,
+            "run-appended-to",
+            Severity::Error,
+            format!(
+                "a file of run {} at {} was appended to after it had been stored: \
+                 with what was added it is version {}",
                 run.number, run.site, run.version
             ),
             at,
@@ -213,14 +229,17 @@ impl Signals {
         &self,
         run: &RunId,
         closed_by: ClosedBy,
+        instead: Option<Instead>,
         at: Timestamp,
     ) -> Vec<AlertSignal> {
         let mut signals = Vec::new();
         if closed_by == ClosedBy::Inferred {
             signals.push(self.closed_by_inference(run, at));
         }
-        if run.version > 1 {
-            signals.push(self.number_reused(run, at));
+        match instead {
+            Some(Instead::Appended) => signals.push(self.appended_to(run, at)),
+            _ if run.version > 1 => signals.push(self.number_reused(run, at)),
+            _ => {}
         }
         signals
     }

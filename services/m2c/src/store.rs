@@ -2,26 +2,26 @@
 //! against what the DAQ said of it before it becomes visible.
 
 use std::collections::HashMap;
-use std::io;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aquifer_digest::Digests;
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
 use aquifer_runtime::trace::{TraceParent, span_with_parent};
-use aquifer_schemas::{FileName, FileState, RunId, RunNumber};
-use aquifer_storage::{ObjectMeta, SourceFile, StorageError, StoreOptions, StoredObject};
+use aquifer_schemas::{ClosedBy, FileName, FileState, RunId, RunNumber};
+use aquifer_storage::{ObjectMeta, StorageError, StoreOptions, StoredObject};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tracing::{Instrument, info_span};
 
+use crate::conditions;
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Active, Encoded, ExpectedFile, JournalError, Record, StoredFacts};
 use crate::manifest::Manifest;
-use crate::side_file::LoggerChecksum;
+use crate::source::Source;
 use crate::steps;
 use crate::stream::{self, StreamError};
 
@@ -39,7 +39,14 @@ const REREADS: u32 = 1;
 pub(crate) struct Store {
     edge: Edge,
     missing_deadline: Duration,
-    refusals: Mutex<HashMap<(RunNumber, FileName), u32>>,
+    troubles: Mutex<HashMap<(RunNumber, FileName), Trouble>>,
+}
+
+/// What has kept a file from being stored, in this process.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    refusals: u32,
 }
 
 /// Why a run is not stored yet.
@@ -65,7 +72,7 @@ impl Store {
         Self {
             edge,
             missing_deadline,
-            refusals: Mutex::new(HashMap::new()),
+            troubles: Mutex::default(),
         }
     }
 
@@ -114,58 +121,71 @@ impl Store {
     }
 
     async fn file(&self, run: &RunId, active: &Active, file: &ExpectedFile) -> Result<(), Halt> {
-        let logger = match self.logger_checksum(&file.name).await {
-            Ok(logger) => logger,
-            Err(reason) => {
-                events::file_waits(run, &file.name, &reason);
-                return Err(Halt::Later(LOOK_AGAIN));
-            }
+        if !self.edge.buffer_seen.get() {
+            // An outage of the disk is not an error of the data.
+            return Err(Halt::Later(LOOK_AGAIN));
+        }
+        let source = match self.look_at(file).await {
+            Ok(source) => source,
+            Err(reason) => return self.wait(run, active, file, reason).await,
         };
         // Whoever follows the file lets go of it first.
         let _hold = self.edge.streams.take(run.number, &file.name).await;
-        if self.is_streamed(run, &file.name).await {
-            return self.finish_stream(run, active, file, logger).await;
+        if self.is_streamed(run, &source) {
+            return self.finish_stream(run, active, &source).await;
+        }
+        if active.streams.contains_key(&file.name) {
+            let reason = "the file is stored in another form";
+            self.abandon(run, &file.name, reason).await?;
         }
         let stored = self
-            .store_file(run, active, file, logger)
+            .store_file(run, active, &source)
             .instrument(info_span!("store file", file = %file.name))
             .await;
         match stored {
-            Ok(object) => self.file_stored(run, &file.name, &object, None).await,
+            Ok(object) => {
+                let content = source.content(object.sealed.digests());
+                self.file_stored(run, &source, &object, content).await
+            }
             Err(RetryError::Cancelled) => Err(Halt::Draining),
             Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
-                self.file_not_stored(run, active, file, error).await
+                self.file_not_stored(run, active, &source, error).await
             }
         }
+    }
+
+    /// What lies in the buffer for a file, and all that is said of it.
+    async fn look_at(&self, file: &ExpectedFile) -> Result<Source, String> {
+        let (rules, examiner) = (self.edge.rules.clone(), self.edge.examiner.clone());
+        let file = file.clone();
+        tokio::task::spawn_blocking(move || Source::look_at(&rules, &examiner, file))
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()))
     }
 
     async fn store_file(
         &self,
         run: &RunId,
         active: &Active,
-        file: &ExpectedFile,
-        logger: Option<LoggerChecksum>,
+        source: &Source,
     ) -> Result<StoredObject, RetryError<StorageError>> {
         let key = self
             .edge
             .keys
-            .file(run, &file.name)
+            .file(run, source.key_name())
             .map_err(|error| RetryError::Permanent(error.into()))?;
         let meta = object_meta(active).map_err(RetryError::Permanent)?;
-        let path = self.edge.rules.path(&file.name);
+        let path = self.edge.rules.path(&source.disk);
         retry("store-file", &self.edge.retry, &self.edge.shutdown, || {
             let (key, meta, path) = (&key, &meta, path.clone());
-            let (expected, logger) = (file.clone(), logger.clone());
             async move {
-                let source = SourceFile::open(&path).await?;
+                let (file, verify) = source.open(&path).await?;
                 let options = StoreOptions {
-                    verify: Some(Box::new(move |digests: &Digests| {
-                        verify(digests, &expected, logger)
-                    })),
+                    verify: Some(verify),
                     step: crash_point,
                     pace: Some(self.edge.pacer.flow()),
                 };
-                let stored = self.edge.storage.store_file(&source, key, meta, options);
+                let stored = self.edge.storage.store_file(&file, key, meta, options);
                 self.edge.links.storage.watch(stored).await
             }
         })
@@ -174,54 +194,50 @@ impl Store {
 
     /// Whether the file goes through an upload in parts: it has one that was begun while
     /// it grew, or is to be compressed.
-    async fn is_streamed(&self, run: &RunId, name: &FileName) -> bool {
-        let begun = {
-            let ledger = self.edge.journal.ledger();
-            let active = ledger.active(run.number);
-            active.is_some_and(|active| active.streams.contains_key(name))
+    fn is_streamed(&self, run: &RunId, source: &Source) -> bool {
+        let Some(identity) = source.identity.filter(|_| source.is_plain()) else {
+            return false;
         };
-        if begun || !self.edge.streams.encoder.compresses() {
-            return begun;
-        }
-        let metadata = tokio::fs::symlink_metadata(self.edge.rules.path(name)).await;
-        let file = metadata.ok().filter(std::fs::Metadata::is_file);
-        file.is_some_and(|file| self.edge.streams.encodes(name, file.len()))
+        let name = &source.file.name;
+        let ledger = self.edge.journal.ledger();
+        let active = ledger.active(run.number);
+        let begun = active.is_some_and(|active| active.streams.contains_key(name));
+        begun || self.edge.streams.encodes(name, identity.size)
     }
 
     async fn finish_stream(
         &self,
         run: &RunId,
         active: &Active,
-        file: &ExpectedFile,
-        logger: Option<LoggerChecksum>,
+        source: &Source,
     ) -> Result<(), Halt> {
         let meta = match object_meta(active) {
             Ok(meta) => meta,
-            Err(error) => return self.file_not_stored(run, active, file, error).await,
+            Err(error) => return self.file_not_stored(run, active, source, error).await,
         };
-        let vouched = logger.is_some() || file.crc32c.is_some();
-        let expected = file.clone();
-        let verify = Box::new(move |digests: &Digests| verify(digests, &expected, logger));
-        let finished = stream::finish(&self.edge, run, &file.name, &meta, verify, vouched)
-            .instrument(info_span!("store file", file = %file.name, streamed = true))
+        let (name, vouched) = (&source.file.name, source.is_vouched_for());
+        let finished = stream::finish(&self.edge, run, name, &meta, source.check(), vouched)
+            .instrument(info_span!("store file", file = %name, streamed = true))
             .await;
         match finished {
             Ok(finished) => {
-                let (object, encoded) = (&finished.object, finished.encoded);
-                self.file_stored(run, &file.name, object, encoded).await
+                let object = &finished.object;
+                let content = (object.sealed.digests(), finished.encoded);
+                self.file_stored(run, source, object, content).await
             }
             Err(StreamError::Draining) => Err(Halt::Draining),
             Err(StreamError::Journal(error)) => Err(error.into()),
             Err(StreamError::Storage(error))
                 if !matches!(error, StorageError::Interrupted { .. }) =>
             {
-                self.file_not_stored(run, active, file, error).await
+                self.file_not_stored(run, active, source, error).await
             }
             Err(StreamError::Tail(error)) if !error.is_another_file() => {
-                self.file_not_stored(run, active, file, error.into()).await
+                self.file_not_stored(run, active, source, error.into())
+                    .await
             }
             Err(error) => {
-                events::file_waits(run, &file.name, &error.to_string());
+                events::file_waits(run, name, &error.to_string());
                 Err(Halt::Later(LOOK_AGAIN))
             }
         }
@@ -267,32 +283,19 @@ impl Store {
         }))
     }
 
-    /// What the logger wrote beside the file, if it did.
-    async fn logger_checksum(&self, name: &FileName) -> Result<Option<LoggerChecksum>, String> {
-        let Some(path) = self.edge.rules.side_file(name) else {
-            return Ok(None);
-        };
-        match tokio::fs::read_to_string(&path).await {
-            Ok(content) => LoggerChecksum::parse(&content)
-                .map(Some)
-                .map_err(|error| format!("side file `{}`: {error}", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!("side file `{}`: {error}", path.display())),
-        }
-    }
-
     async fn file_stored(
         &self,
         run: &RunId,
-        name: &FileName,
+        source: &Source,
         object: &StoredObject,
-        encoded: Option<Encoded>,
+        (digests, encoded): (Digests, Option<Encoded>),
     ) -> Result<(), Halt> {
         crash_point(steps::FILE_VISIBLE);
+        let name = &source.file.name;
         let facts = StoredFacts {
             identity: object.sealed.identity(),
-            disk: None,
-            digests: object.sealed.digests(),
+            disk: (source.disk != *name).then(|| source.disk.clone()),
+            digests,
             encoded,
             element: self.edge.storage.name().to_owned(),
             bucket: self.edge.storage.location().to_owned(),
@@ -310,51 +313,77 @@ impl Store {
             })
             .await?;
         crash_point(steps::FILE_JOURNALED);
-        self.forget_refusals(run.number, name);
+        self.edge.examiner.forget(&source.disk);
+        self.edge.examiner.forget(name);
+        self.mended(run, name).await;
         events::file_stored(run, name, object);
         Ok(())
+    }
+
+    /// A file cannot be stored now, for a reason that may pass. When it has not for long,
+    /// people are told, and a compressed file that never becomes whole is stored as it is.
+    async fn wait(
+        &self,
+        run: &RunId,
+        active: &Active,
+        file: &ExpectedFile,
+        reason: String,
+    ) -> Result<(), Halt> {
+        let abandoned = active
+            .closure
+            .as_ref()
+            .is_some_and(|closure| closure.closed_by == ClosedBy::Inferred);
+        if self.waits_too_long(run, &file.name) || abandoned {
+            self.edge.examiner.give_up_on(&file.name);
+            let summary = format!("file `{}` of run {run} waits: {reason}", file.name);
+            self.say_not_stored(run, &file.name, summary).await;
+        }
+        events::file_waits(run, &file.name, &reason);
+        Err(Halt::Later(LOOK_AGAIN))
     }
 
     async fn file_not_stored(
         &self,
         run: &RunId,
         active: &Active,
-        file: &ExpectedFile,
+        source: &Source,
         error: StorageError,
     ) -> Result<(), Halt> {
-        let waited = active.closure.as_ref().map(|closure| {
-            Timestamp::now()
-                .duration_since(closure.learnt_at)
-                .unsigned_abs()
-        });
-        let too_late = waited.is_some_and(|waited| waited >= self.missing_deadline);
+        let name = &source.file.name;
         match error {
             StorageError::Conflict { .. } => Err(Halt::NumberReused),
-            StorageError::SourceVanished { .. } if too_late => {
-                let reason = format!("it was announced and is not in the buffer: {error}");
-                self.quarantine(run, &file.name, FileState::Vanished, reason)
-                    .await
-            }
-            StorageError::SourceVanished { .. } | StorageError::SourceChanged { .. } => {
-                events::file_waits(run, &file.name, &error.to_string());
+            StorageError::SourceVanished { .. } => {
+                if self.waits_too_long(run, name) && self.edge.buffer_seen.get() {
+                    let reason = format!("it is closed and not in the buffer: {error}");
+                    return self
+                        .quarantine(run, source, FileState::Vanished, reason)
+                        .await;
+                }
+                events::file_waits(run, name, &error.to_string());
                 Err(Halt::Later(LOOK_AGAIN))
             }
+            StorageError::SourceChanged { .. } => {
+                self.wait(run, active, &source.file, error.to_string())
+                    .await
+            }
             StorageError::Refused { reason, .. } => {
-                if self.count_refusal(run.number, &file.name) > REREADS {
-                    self.quarantine(run, &file.name, FileState::Changed, reason)
+                if self.count_refusal(run, name) > REREADS {
+                    self.quarantine(run, source, FileState::Changed, reason)
                         .await
                 } else {
-                    events::file_waits(run, &file.name, &reason);
+                    events::file_waits(run, name, &reason);
                     Err(Halt::Later(LOOK_AGAIN))
                 }
             }
             StorageError::NotRegular { .. } | StorageError::Key(_) => {
                 let reason = error.to_string();
-                self.quarantine(run, &file.name, FileState::Changed, reason)
+                self.quarantine(run, source, FileState::Changed, reason)
                     .await
             }
             other => {
-                events::file_needs_help(run, &file.name, &other);
+                events::file_needs_help(run, name, &other);
+                let summary = format!("file `{name}` of run {run} cannot be stored: {other}");
+                self.say_not_stored(run, name, summary).await;
                 Err(Halt::Later(HELP_NEEDED))
             }
         }
@@ -363,10 +392,11 @@ impl Store {
     async fn quarantine(
         &self,
         run: &RunId,
-        name: &FileName,
+        source: &Source,
         state: FileState,
         reason: String,
     ) -> Result<(), Halt> {
+        let name = &source.file.name;
         let reason = self.abandon_for_good(run, name, state, reason).await?;
         events::file_quarantined(run, name, state, &reason);
         let told = format!("file {name} of run {run} is quarantined: {reason}");
@@ -378,10 +408,10 @@ impl Store {
                 name: name.clone(),
                 state,
                 reason,
-                identity: None,
+                identity: source.identity,
             })
             .await?;
-        self.forget_refusals(run.number, name);
+        self.mended(run, name).await;
         Ok(())
     }
 
@@ -435,16 +465,49 @@ impl Store {
         Halt::Later(HELP_NEEDED)
     }
 
-    fn count_refusal(&self, run: RunNumber, name: &FileName) -> u32 {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = refusals.entry((run, name.clone())).or_insert(0);
-        *count += 1;
-        *count
+    /// Whether a file has been waited for as long as it may, since it was first waited
+    /// for by this process: on a clock that cannot step.
+    fn waits_too_long(&self, run: &RunId, name: &FileName) -> bool {
+        let mut troubles = self.troubles();
+        let trouble = troubles.entry((run.number, name.clone())).or_default();
+        trouble.since.elapsed() >= self.missing_deadline
     }
 
-    fn forget_refusals(&self, run: RunNumber, name: &FileName) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.remove(&(run, name.clone()));
+    fn count_refusal(&self, run: &RunId, name: &FileName) -> u32 {
+        let mut troubles = self.troubles();
+        let trouble = troubles.entry((run.number, name.clone())).or_default();
+        trouble.refusals += 1;
+        trouble.refusals
+    }
+
+    async fn say_not_stored(&self, run: &RunId, name: &FileName, summary: String) {
+        let subject = format!("{run} {name}");
+        let condition = conditions::NOT_STORED;
+        self.edge
+            .condition(condition, &subject, Some(summary))
+            .await;
+    }
+
+    /// The file is stored or quarantined: what was said of it before is over.
+    async fn mended(&self, run: &RunId, name: &FileName) {
+        self.troubles().remove(&(run.number, name.clone()));
+        let subject = format!("{run} {name}");
+        self.edge
+            .condition(conditions::NOT_STORED, &subject, None)
+            .await;
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, HashMap<(RunNumber, FileName), Trouble>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            refusals: 0,
+        }
     }
 }
 
@@ -460,28 +523,4 @@ fn object_meta(active: &Active) -> Result<ObjectMeta, StorageError> {
         Some(trace) => meta.with(ObjectMeta::TRACE, &trace.to_string())?,
         None => meta,
     })
-}
-
-/// Holds the bytes that were read against everything that was said of them.
-fn verify(
-    digests: &Digests,
-    expected: &ExpectedFile,
-    logger: Option<LoggerChecksum>,
-) -> Result<(), String> {
-    if let Some(logger) = logger {
-        logger.verify(digests)?;
-    }
-    if let Some(size) = expected.size.filter(|size| *size != digests.size) {
-        return Err(format!(
-            "{} bytes were read where the DAQ announced {size}",
-            digests.size
-        ));
-    }
-    match expected.crc32c {
-        Some(crc32c) if crc32c != digests.crc32c => Err(format!(
-            "crc32c {} was read where the DAQ announced {crc32c}",
-            digests.crc32c
-        )),
-        _ => Ok(()),
-    }
 }

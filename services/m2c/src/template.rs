@@ -1,8 +1,10 @@
 //! File name templates: which files of a buffer belong to which run.
 //!
-//! A template such as `run{run}.mid` or `run{run:05}sub{subrun:04}.mid` matches names
-//! with any number of digits, so that run 100000 is found by the template that run
-//! 99999 was found by. What a template does not match is not this run's business.
+//! A template such as `run{run}.mid`, `run{run:05}sub{subrun:04}.mid` or
+//! `run{run}/part_{subrun}.bin` matches names with any number of digits, so that run
+//! 100000 is found by the template that run 99999 was found by; everything else is
+//! matched exactly. A field that stands twice must have one value. What a template does
+//! not match is not this run's business.
 
 use aquifer_schemas::{FileName, RunNumber};
 use thiserror::Error;
@@ -24,6 +26,15 @@ pub enum TemplateError {
     /// Two fields side by side would make the digits ambiguous.
     #[error("file template `{0}` has two fields side by side")]
     Adjacent(String),
+    /// It leads out of the buffer, or nowhere.
+    #[error("file template `{0}` is not a relative path below the buffer")]
+    Path(String),
+    /// A pattern of temporary names that is no `prefix*` or `*suffix`.
+    #[error("`{0}` is not a pattern of temporary names (`prefix*` or `*suffix`)")]
+    Temporary(String),
+    /// A marker that does not say whose it is.
+    #[error("marker `{0}` has neither `{{name}}` at its begin nor `{{run}}`")]
+    Marker(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,16 +94,57 @@ impl FileTemplate {
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
-        if pieces.contains(&Piece::Run) {
-            Ok(Self { pieces })
-        } else {
-            Err(TemplateError::NoRun(template.to_owned()))
+        if !pieces.contains(&Piece::Run) {
+            return Err(TemplateError::NoRun(template.to_owned()));
+        }
+        let parsed = Self { pieces };
+        // With digits for its fields it must be a name.
+        match parsed.sample().parse::<FileName>() {
+            Ok(_) => Ok(parsed),
+            Err(_) => Err(TemplateError::Path(template.to_owned())),
         }
     }
 
+    fn sample(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(literal) => literal.clone(),
+            Piece::Run | Piece::Subrun => "1".to_owned(),
+        };
+        self.pieces.iter().map(piece).collect()
+    }
+
+    /// Templates of the folders that its files lie in, outermost first.
+    pub(crate) fn folders(&self) -> Vec<Self> {
+        let mut folders = Vec::new();
+        let mut pieces = Vec::new();
+        for piece in &self.pieces {
+            let Piece::Literal(literal) = piece else {
+                pieces.push(piece.clone());
+                continue;
+            };
+            for (at, _) in literal.match_indices('/') {
+                let mut pieces: Vec<Piece> = pieces.clone();
+                pieces.push(Piece::Literal(literal[..at].to_owned()));
+                folders.push(Self { pieces });
+            }
+            pieces.push(piece.clone());
+        }
+        folders
+    }
+
+    /// Whether a path below the buffer is of this template, which may have no run.
+    pub(crate) fn is_path(&self, path: &str) -> bool {
+        self.fields(path).is_some()
+    }
+
     /// The run that `name` belongs to, if it is of this template.
-    pub fn matches(&self, name: &FileName) -> Option<Match> {
-        let mut rest = name.as_str();
+    pub fn matches(&self, name: &str) -> Option<Match> {
+        let (run, subrun) = self.fields(name)?;
+        Some(Match { run: run?, subrun })
+    }
+
+    fn fields(&self, name: &str) -> Option<(Option<RunNumber>, Option<u64>)> {
+        let mut rest = name;
         let mut run = None;
         let mut subrun = None;
         for piece in &self.pieces {
@@ -103,17 +155,19 @@ impl FileTemplate {
                         .find(|c: char| !c.is_ascii_digit())
                         .unwrap_or(rest.len());
                     let (digits, tail) = rest.split_at(end);
-                    let value = digits.parse().ok()?;
-                    match piece {
-                        Piece::Run => run = Some(value),
-                        _ => subrun = Some(value),
+                    let value: u64 = digits.parse().ok()?;
+                    let field = match piece {
+                        Piece::Run => &mut run,
+                        _ => &mut subrun,
+                    };
+                    if *field.get_or_insert(value) != value {
+                        return None;
                     }
                     rest = tail;
                 }
             }
         }
-        let run = run?;
-        rest.is_empty().then_some(Match { run, subrun })
+        rest.is_empty().then_some((run, subrun))
     }
 }
 
@@ -122,9 +176,7 @@ mod tests {
     use super::*;
 
     fn run_of(template: &str, name: &str) -> Option<Match> {
-        FileTemplate::parse(template)
-            .unwrap()
-            .matches(&name.parse().unwrap())
+        FileTemplate::parse(template).unwrap().matches(name)
     }
 
     #[test]
@@ -156,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_per_run_is_looked_into_and_no_other() {
+        let template = FileTemplate::parse("{run}/raw/run{run:06}_{subrun}.bin").unwrap();
+        let found = template.matches("5000000000/raw/run5000000000_12.bin");
+        assert_eq!(found.map(|found| found.subrun), Some(Some(12)));
+        assert_eq!(template.matches("7/raw/run8_12.bin"), None, "two runs");
+        let folders = template.folders();
+        let may_hold = |path: &str| folders.iter().any(|folder| folder.is_path(path));
+        assert!(may_hold("7") && may_hold("7/raw"));
+        for path in ["x", "7/other", "raw", "7/raw/deeper"] {
+            assert!(!may_hold(path), "{path}");
+        }
+        let fixed = FileTemplate::parse("raw/run{run}.mid").unwrap().folders();
+        assert!(fixed.len() == 1 && fixed[0].is_path("raw") && !fixed[0].is_path("raw2"));
+    }
+
+    #[test]
     fn other_names_are_left_alone() {
         for name in [
             "run.mid",
@@ -175,6 +243,12 @@ mod tests {
             FileTemplate::parse("data.mid"),
             Err(TemplateError::NoRun("data.mid".to_owned()))
         );
+        for path in ["/data/run{run}.mid", "../run{run}.mid", "a//run{run}"] {
+            assert_eq!(
+                FileTemplate::parse(path),
+                Err(TemplateError::Path(path.to_owned()))
+            );
+        }
         assert!(matches!(
             FileTemplate::parse("run{nr}.mid"),
             Err(TemplateError::Field { .. })

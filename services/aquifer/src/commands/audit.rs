@@ -10,7 +10,7 @@ use aquifer_audit::{
     Object, Tally, Upload, reconcile,
 };
 use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
-use aquifer_m2c::{Keys, Rules};
+use aquifer_m2c::Keys;
 use aquifer_schemas::{FileName, ReplicaState, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
 use aquifer_storage::{ObjectKey, S3Element, StorageElement, StorageError};
@@ -158,28 +158,26 @@ impl Collected {
         }
         let site: Site = config.m2c.site.parse()?;
         let rules = config.m2c.rules()?;
-        let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-        for entry in entries {
-            let entry = entry?;
-            let metadata = match entry.metadata() {
+        let mut names = Vec::new();
+        rules
+            .files(&mut |name| names.push(name.to_owned()))
+            .with_context(|| folder.display().to_string())?;
+        for text in names {
+            let path = folder.join(&text);
+            let metadata = match std::fs::symlink_metadata(&path) {
                 Ok(metadata) => metadata,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    return Err(error).with_context(|| entry.path().display().to_string());
-                }
+                Err(error) => return Err(error).with_context(|| path.display().to_string()),
             };
-            let text = entry.file_name().to_string_lossy().into_owned();
-            if metadata.is_dir() || rules.is_ignored(&text) {
-                continue;
-            }
-            match run_of(&rules, &text) {
-                Some((name, number)) => {
+            match rules.naming.recognise(&text) {
+                Some(name) => {
                     let file = BufferFile {
-                        name,
+                        in_its_own_form: name.disk == name.file,
+                        name: name.file,
                         size: metadata.len(),
                         modified_at: Timestamp::try_from(metadata.modified()?)?,
                     };
-                    self.of(site.clone(), number).buffer.push(file);
+                    self.of(site.clone(), name.run).buffer.push(file);
                 }
                 None => self.unrecognised.push(text),
             }
@@ -302,16 +300,13 @@ async fn checksum(
     Ok(checksum.map(|checksum| checksum.to_string()))
 }
 
-fn run_of(rules: &Rules, text: &str) -> Option<(FileName, RunNumber)> {
-    let name: FileName = text.parse().ok()?;
-    let number = rules.run_of(&name)?;
-    Some((name, number))
-}
-
 fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
     let copy_at = |name: &FileName, at_buffer: bool| {
         detail.replicas.iter().find(|replica| {
-            let held = !matches!(replica.state, ReplicaState::Deleted | ReplicaState::Planned);
+            let held = !matches!(
+                replica.state,
+                ReplicaState::Deleted | ReplicaState::Lost | ReplicaState::Planned
+            );
             replica.file == *name && (replica.element == buffer) == at_buffer && held
         })
     };

@@ -94,6 +94,7 @@ impl Deployment {
             journal = "{folder}/journal"
             scan-interval-ms = 200
             announce-grace-ms = 500
+            settle-ms = 300
             quiet-secs = 3
             missing-deadline-secs = 3
             [relay]
@@ -203,33 +204,29 @@ impl Deployment {
 
     /// Starts a service; `crash_at` names the step at which it kills itself.
     pub(crate) fn service(&self, name: &'static str, crash_at: Option<&str>) -> Service {
+        let crash_at = crash_at.map(|step| ("AQUIFER_CRASH_AT", step));
         self.service_with(name, &[], crash_at)
     }
 
-    /// Starts a service with settings of its own.
+    /// Starts a service with more flags and a variable in its environment.
     pub(crate) fn service_with(
         &self,
         name: &'static str,
-        settings: &[String],
-        crash_at: Option<&str>,
+        flags: &[&str],
+        variable: Option<(&str, &str)>,
     ) -> Service {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join(format!("{name}.log")))
             .unwrap();
-        let mut command = self.command(&[]);
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
-        command.args([name, "--until-stdin-closes"]);
+        let mut command = self.command(&[name, "--until-stdin-closes"]);
         command
+            .args(flags)
+            .envs(variable)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        if let Some(step) = crash_at {
-            command.env("AQUIFER_CRASH_AT", step);
-        }
         let child = command.spawn().unwrap();
         Service { name, child }
     }
@@ -263,6 +260,11 @@ impl Service {
     /// The process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the process to end by itself and says whether it succeeded.
+    pub(crate) fn ended(mut self) -> bool {
+        self.child.wait().unwrap().success()
     }
 
     /// Ends the process by SIGKILL; it must be alive until then.

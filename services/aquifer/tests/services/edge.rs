@@ -65,9 +65,11 @@ impl Deployment {
     }
 
     fn ingester(&self, listen: SocketAddr, settings: &[String], crash_at: Option<&str>) -> Service {
-        let mut all = settings.to_vec();
-        all.push(format!("m2c.listen={listen}"));
-        self.service_with("m2c", &all, crash_at)
+        let listen = format!("m2c.listen={listen}");
+        let settings = settings.iter().chain([&listen]);
+        let flags: Vec<_> = settings.flat_map(|set| ["--set", set]).collect();
+        let crash_at = crash_at.map(|step| ("AQUIFER_CRASH_AT", step));
+        self.service_with("m2c", &flags, crash_at)
     }
 }
 

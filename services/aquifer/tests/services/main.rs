@@ -7,6 +7,8 @@ mod command_line;
 mod crash;
 mod deployment;
 mod edge;
+mod faults;
+mod forms;
 mod live;
 mod midas;
 mod slow_run;

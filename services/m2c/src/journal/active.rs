@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::ledger::Knowledge;
 use super::record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
-use super::settled::{Fate, FileMap, Remains, Settled};
+use super::settled::{Fate, FileMap, KnownFile, Remains, Settled};
 use crate::stream::Stream;
 
 /// A run on its way.
@@ -28,6 +28,8 @@ pub struct Active {
     pub files: BTreeMap<FileName, Progress>,
     /// Other forms in which the buffer holds stored files, with the file's name.
     pub forms: Vec<(FileName, BufferForm)>,
+    /// Names in the buffer under which older versions of files lie.
+    pub older: BTreeMap<FileName, KnownFile>,
     /// Names that the buffer no longer has, and when that was noticed.
     pub gone: BTreeMap<FileName, Timestamp>,
     /// Uploads that are not completed.
@@ -97,6 +99,9 @@ impl Active {
         for (disk, name, fate) in settled.entries() {
             let (disk, name) = (parse(disk), parse(name));
             match (active.files.contains_key(&name), fate) {
+                (_, Fate::Older(known)) => {
+                    active.older.insert(disk, known);
+                }
                 (true, Fate::Stored(known)) => {
                     let encoded = None;
                     let form = BufferForm {
@@ -164,6 +169,11 @@ impl Active {
         })
     }
 
+    /// Whether the run has ended, as far as anyone said.
+    pub fn is_over(&self) -> bool {
+        self.closure.is_some() || (self.reopened && self.closed_files.is_empty())
+    }
+
     /// Whether files or the manifest are still to be stored.
     pub(crate) fn needs_storing(&self) -> bool {
         let closed = self.closure.is_some();
@@ -173,6 +183,9 @@ impl Active {
 
     /// What is known of the file `name` under the name `disk` in the buffer.
     pub(super) fn knowledge(&self, disk: &FileName, name: &FileName) -> Knowledge {
+        if let Some(known) = self.older.get(disk) {
+            return Knowledge::Stored(*known);
+        }
         let Some(progress) = self.files.get(name) else {
             let waits = self.missing().any(|file| &file.name == name);
             return if waits {
@@ -189,7 +202,7 @@ impl Active {
             (Fate::Quarantined(identity), _) if progress.disk(name) == disk => {
                 Knowledge::Quarantined(identity)
             }
-            (Fate::Quarantined(_), _) => Knowledge::New,
+            (Fate::Quarantined(_) | Fate::Older(_), _) => Knowledge::New,
         }
     }
 
@@ -207,15 +220,35 @@ impl Active {
             let fate = Fate::Stored(form.known);
             remains.insert(form.disk.clone(), Remains { file, fate });
         }
+        for (disk, known) in &self.older {
+            let fate = Fate::Older(*known);
+            remains
+                .entry(disk.clone())
+                .or_insert(Remains { file: None, fate });
+        }
         remains.retain(|disk, _| !self.gone.contains_key(disk));
         let all_gone = remains.is_empty() && !self.gone.is_empty();
         (!all_gone).then(|| Settled::new(self.version, remains))
     }
 
-    fn begin_version(&mut self, version: RunVersion) {
+    /// What lies under other names than those of `files` is of an older version then.
+    fn begin_version(&mut self, version: RunVersion, files: &[ExpectedFile]) {
         if version > self.version {
+            let mut older = std::mem::take(&mut self.older);
+            for (name, progress) in &self.files {
+                if let Fate::Stored(known) = progress.fate() {
+                    older.insert(progress.disk(name).clone(), known);
+                }
+            }
+            let forms = self.forms.drain(..);
+            older.extend(forms.map(|(_, form)| (form.disk, form.known)));
+            for file in files {
+                older.remove(file.disk.as_ref().unwrap_or(&file.name));
+            }
+            older.retain(|disk, _| !self.gone.contains_key(disk));
             *self = Self {
                 version,
+                older,
                 opening: self.opening.take(),
                 closure: self.closure.take(),
                 // Their keys are those of the version before: whoever goes on drops them.
@@ -239,7 +272,7 @@ impl Active {
     }
 
     pub(super) fn close(&mut self, version: RunVersion, closure: Closure) {
-        self.begin_version(version);
+        self.begin_version(version, &closure.files);
         self.retry(&closure.files);
         // Later news of the same files adds; it never takes a file away.
         let mut closure = closure;
@@ -262,7 +295,7 @@ impl Active {
         if version > self.version {
             self.closure = None;
         }
-        self.begin_version(version);
+        self.begin_version(version, &files);
         self.retry(&files);
         self.began_at.get_or_insert(began_at);
         match &mut self.closure {
@@ -281,6 +314,10 @@ impl Active {
     }
 
     pub(super) fn form(&mut self, name: FileName, form: BufferForm) {
+        if let Some(older) = self.older.get_mut(&form.disk) {
+            *older = form.known;
+            return;
+        }
         self.gone.remove(&form.disk);
         self.forms.retain(|(_, known)| known.disk != form.disk);
         self.forms.push((name, form));
@@ -290,7 +327,7 @@ impl Active {
     /// the catalogue hears of the run once more, which changes nothing there.
     pub(super) fn compact_into(&self, run: RunNumber, records: &mut Vec<Record>) {
         let version = self.version;
-        if self.reopened {
+        if self.reopened || !self.older.is_empty() {
             let settled = self.files.iter().filter_map(|(name, progress)| {
                 let Progress::Settled { fate, disk } = progress else {
                     return None;
@@ -299,7 +336,12 @@ impl Active {
                 let remains = Remains { file, fate: *fate };
                 Some((disk.as_ref().unwrap_or(name).clone(), remains))
             });
-            let settled = Settled::new(version, settled.collect());
+            let mut settled: FileMap = settled.collect();
+            for (disk, known) in &self.older {
+                let fate = Fate::Older(*known);
+                settled.insert(disk.clone(), Remains { file: None, fate });
+            }
+            let settled = Settled::new(version, settled);
             records.push(Record::Settled { run, settled });
         } else if version > 1 {
             records.push(Record::Reversioned { run, version });

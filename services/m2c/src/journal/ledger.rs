@@ -31,6 +31,7 @@ pub(crate) struct Ledger {
     samples: bool,
     signals: SignalBook,
     last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
+    place: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +68,10 @@ impl Ledger {
     /// Takes in one record.
     pub(crate) fn apply(&mut self, record: Record) {
         let Some(run) = record.run() else {
-            self.signals.apply(record);
+            match record {
+                Record::Placed { dev, ino } => self.place = Some((dev, ino)),
+                other => self.signals.apply(other),
+            }
             return;
         };
         if let Record::Settled { settled, .. } = record {
@@ -142,7 +146,10 @@ impl Ledger {
             Record::Manifested { key, .. } => active.manifest = Some(key),
             Record::Reversioned { version, .. } => active.reversion(version),
             Record::Recorded { facts, .. } => active.recorded = facts + 1,
-            Record::Settled { .. } | Record::Raised { .. } | Record::Told { .. } => {}
+            Record::Settled { .. }
+            | Record::Placed { .. }
+            | Record::Raised { .. }
+            | Record::Told { .. } => {}
         }
         self.reindex(run);
     }
@@ -153,7 +160,7 @@ impl Ledger {
         };
         let storing = active.needs_storing();
         let recording = active.recorded < active.facts;
-        let over = active.closure.is_some() || active.reopened;
+        let over = active.is_over();
         let sampling = self.samples && active.unsampled().next().is_some();
         let done = over && !storing && !recording && !sampling;
         set_membership(&mut self.to_store, run, storing);
@@ -214,7 +221,7 @@ impl Ledger {
             };
             for (_, _, fate) in settled.entries() {
                 match fate {
-                    Fate::Stored(_) => counts.0 += 1,
+                    Fate::Stored(_) | Fate::Older(_) => counts.0 += 1,
                     Fate::Quarantined(_) => counts.1 += 1,
                 }
             }
@@ -253,13 +260,48 @@ impl Ledger {
         match self.runs.get(&run) {
             Some(Run::Active(active)) => active.knowledge(disk, name),
             Some(Run::Settled(settled)) => match (settled.under(disk), settled.of(name)) {
-                (Some(Fate::Stored(known)), _) => Knowledge::Stored(known),
+                (Some(Fate::Stored(known) | Fate::Older(known)), _) => Knowledge::Stored(known),
                 (Some(Fate::Quarantined(identity)), _) => Knowledge::Quarantined(identity),
                 (None, Some(Fate::Stored(known))) => Knowledge::OtherForm(known),
                 (None, _) => Knowledge::New,
             },
             None => Knowledge::New,
         }
+    }
+
+    /// Every name under which the buffer should hold a stored file of a run that is
+    /// done, with the file's own name.
+    pub(crate) fn in_buffer(&self) -> impl Iterator<Item = (RunNumber, &str, &str)> {
+        let settled = self.runs.iter().filter_map(|(run, state)| match state {
+            Run::Settled(settled) => Some((*run, settled)),
+            Run::Active(_) => None,
+        });
+        settled.flat_map(|(run, settled)| {
+            let entries = settled.entries();
+            let stored = entries.filter(|(.., fate)| !matches!(fate, Fate::Quarantined(_)));
+            stored.map(move |(disk, name, _)| (run, disk, name))
+        })
+    }
+
+    /// Runs that have files and no end, with these files, oldest number first.
+    pub(crate) fn going_on(&self) -> Vec<GoingOn> {
+        let going_on = self.runs.iter().filter_map(|(run, state)| match state {
+            Run::Active(active) if active.closure.is_none() && !active.closed_files.is_empty() => {
+                let files = active.closed_files.iter();
+                Some(GoingOn {
+                    run: *run,
+                    version: active.version,
+                    files: files.map(|file| file.name.clone()).collect(),
+                })
+            }
+            _ => None,
+        });
+        going_on.collect()
+    }
+
+    /// Device and inode of the folder that was last seen to be the buffer.
+    pub(crate) fn place(&self) -> Option<(u64, u64)> {
+        self.place
     }
 
     /// What people are to be told of the buffer as a whole.
@@ -272,6 +314,8 @@ impl Ledger {
     pub(crate) fn compact(&self, after: Option<RunNumber>, limit: usize) -> Compact {
         let mut records = Vec::new();
         if after.is_none() {
+            let placed = self.place.map(|(dev, ino)| Record::Placed { dev, ino });
+            records.extend(placed);
             self.signals.compact_into(&mut records);
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -293,6 +337,17 @@ impl Ledger {
     pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
+}
+
+/// A run that has files and no end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GoingOn {
+    /// Its number.
+    pub run: RunNumber,
+    /// Its version.
+    pub version: RunVersion,
+    /// The files that are closed.
+    pub files: Vec<FileName>,
 }
 
 /// A piece of a compacted journal.

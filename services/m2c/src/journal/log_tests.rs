@@ -98,3 +98,39 @@ fn a_rewritten_journal_goes_on() {
     drop(log);
     assert_eq!(reopened(folder.path()).0, [record(2), record(3)]);
 }
+
+#[test]
+fn on_a_full_disk_nothing_counts_and_the_journal_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.append(&[record(1)]).unwrap();
+    let path = folder.path().join("journal");
+    let room = std::mem::replace(
+        &mut log.file,
+        OpenOptions::new().append(true).open("/dev/full").unwrap(),
+    );
+    for _ in 0..2 {
+        let error = log.append(&[record(2)]).unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+    }
+    log.file = room;
+    log.append(&[record(3)]).unwrap();
+    assert_eq!(log.length(), fs::metadata(&path).unwrap().len());
+    drop(log);
+    assert_eq!(reopened(folder.path()).0, [record(1), record(3)]);
+}
+
+#[test]
+fn a_rewrite_that_fails_leaves_the_journal_and_no_litter() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.append(&[record(1), record(2)]).unwrap();
+    // The new journal cannot be made: a folder stands in its place.
+    let fresh = folder.path().join("journal.new");
+    fs::create_dir(&fresh).unwrap();
+    assert!(log.rewrite([record(2)].into_iter()).is_err());
+    fs::remove_dir(&fresh).unwrap();
+    log.append(&[record(3)]).unwrap();
+    drop(log);
+    assert_eq!(reopened(folder.path()).0, [record(1), record(2), record(3)]);
+}

@@ -19,10 +19,11 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use active::{Active, Progress};
-pub(crate) use ledger::{Knowledge, Ledger};
+pub(crate) use ledger::{GoingOn, Knowledge, Ledger};
 pub(crate) use log::{LogError, Recovery};
-pub(crate) use record::{BufferForm, Closure, Encoded, ExpectedFile, Opening, Record, StoredFacts};
-#[cfg(test)]
+pub(crate) use record::{
+    BufferForm, Closure, Encoded, ExpectedFile, Instead, Opening, Record, StoredFacts,
+};
 pub(crate) use settled::KnownFile;
 
 use log::Log;
@@ -49,6 +50,10 @@ pub(crate) enum JournalError {
 
 /// Runs of which a rewrite holds the records at once.
 const PIECE: usize = 256;
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod memory_tests;
 
 struct Append {
     record: Record,

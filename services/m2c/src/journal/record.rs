@@ -143,6 +143,13 @@ pub(crate) enum Record {
         /// How many facts about the run the catalogue holds.
         facts: u64,
     },
+    /// This folder was seen to be the buffer.
+    Placed {
+        /// Device of its file system.
+        dev: u64,
+        /// Its inode.
+        ino: u64,
+    },
     /// Something about the buffer as a whole needs a person, or no longer does.
     Raised {
         /// What is said.
@@ -206,10 +213,10 @@ pub struct Closure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Instead {
-    /// It is another run: the DAQ has used the number again.
-    OtherRun,
-    /// It is the same run, written to after it was stored.
-    Rewritten,
+    /// Others: the DAQ has used the number again, or the file was written anew.
+    Other,
+    /// The same and more: it was appended to after it was stored.
+    Appended,
 }
 
 /// A file that the closer expects.
@@ -330,7 +337,7 @@ impl Record {
             | Self::Formed { run, .. }
             | Self::Gone { run, .. }
             | Self::Settled { run, .. } => Some(*run),
-            Self::Raised { .. } | Self::Told { .. } => None,
+            Self::Placed { .. } | Self::Raised { .. } | Self::Told { .. } => None,
         }
     }
 }

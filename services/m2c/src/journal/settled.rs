@@ -44,6 +44,8 @@ pub(crate) struct Remains {
 pub enum Fate {
     /// It was stored with these bytes.
     Stored(KnownFile),
+    /// It was stored with these bytes as an older version, and lies there still.
+    Older(KnownFile),
     /// It was quarantined in this state, or when it was gone.
     Quarantined(Option<FileIdentity>),
 }
@@ -72,6 +74,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Stored,
+    Older,
     Quarantined,
     QuarantinedGone,
 }
@@ -90,10 +93,11 @@ impl Settled {
         place.ok().map(|place| files[place].fate())
     }
 
-    /// What became of `file`, under whatever name.
+    /// What became of this version of `file`, under whatever name.
     pub(crate) fn of(&self, file: &FileName) -> Option<Fate> {
         let mut entries = self.files.0.iter();
-        let entry = entries.find(|entry| entry.file() == file.as_str());
+        let is = |entry: &Entry| entry.kind != Kind::Older && entry.file() == file.as_str();
+        let entry = entries.find(|entry| is(entry));
         entry.map(Entry::fate)
     }
 
@@ -110,11 +114,13 @@ impl Entry {
     }
 
     fn fate(&self) -> Fate {
+        let known = KnownFile {
+            identity: self.identity,
+            crc64nvme: self.crc64nvme,
+        };
         match self.kind {
-            Kind::Stored => Fate::Stored(KnownFile {
-                identity: self.identity,
-                crc64nvme: self.crc64nvme,
-            }),
+            Kind::Stored => Fate::Stored(known),
+            Kind::Older => Fate::Older(known),
             Kind::Quarantined => Fate::Quarantined(Some(self.identity)),
             Kind::QuarantinedGone => Fate::Quarantined(None),
         }
@@ -127,6 +133,7 @@ impl From<FileMap> for SettledFiles {
             let (before, after) = affixes(&name, remains.file.as_ref());
             let (identity, crc64nvme, kind) = match remains.fate {
                 Fate::Stored(known) => (known.identity, known.crc64nvme, Kind::Stored),
+                Fate::Older(known) => (known.identity, known.crc64nvme, Kind::Older),
                 Fate::Quarantined(Some(identity)) => (identity, Crc64Nvme(0), Kind::Quarantined),
                 Fate::Quarantined(None) => (NOTHING, Crc64Nvme(0), Kind::QuarantinedGone),
             };
@@ -218,6 +225,7 @@ mod tests {
             ("b.gz", remains(Some("b"), Fate::Stored(known(2)))),
             ("d/.c", remains(None, bad)),
             (".a", remains(Some("a"), gone)),
+            ("c.gz", remains(Some("c"), Fate::Older(known(3)))),
         ];
         Settled::new(2, files.map(|(text, remains)| (name(text), remains)).into())
     }
@@ -233,6 +241,8 @@ mod tests {
         assert_eq!(of("a"), Some(Fate::Quarantined(None)));
         assert_eq!(of("b"), Some(Fate::Stored(known(1))));
         assert_eq!(of("b.gz"), None);
+        assert_eq!(under("c.gz"), Some(Fate::Older(known(3))));
+        assert_eq!(of("c"), None, "an older version");
         assert_eq!(under("zz"), None);
     }
 

@@ -43,6 +43,11 @@ impl SignalBook {
         waiting
     }
 
+    /// The signal that a condition was raised with, while it stands.
+    pub(crate) fn standing(&self, name: &str, subject: &str) -> Option<&AlertSignal> {
+        self.standing.get(&(name.to_owned(), subject.to_owned()))
+    }
+
     pub(super) fn compact_into(&self, records: &mut Vec<Record>) {
         let raised = |signal: &AlertSignal| Record::Raised {
             signal: signal.clone(),

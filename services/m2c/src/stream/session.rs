@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
 use aquifer_schemas::{FileName, RunId};
-use aquifer_storage::{ObjectKey, ObjectMeta, StorageError, UnfinishedUpload};
+use aquifer_storage::{ObjectKey, ObjectMeta, Pace, StorageError, UnfinishedUpload};
 use futures::stream::{FuturesOrdered, StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,8 @@ pub(crate) struct Session {
     name: FileName,
     tail: Arc<Tail>,
     stream: Stream,
+    /// As much of the link as the upload may take.
+    pace: Pace,
 }
 
 impl Session {
@@ -71,6 +73,7 @@ impl Session {
             name: name.clone(),
             tail: Arc::clone(&tail),
             stream,
+            pace: edge.pacer.flow(),
         };
         if let Some(stream) = stream_of(edge, run, name) {
             let mut known = session(stream);
@@ -246,8 +249,10 @@ impl Session {
     fn send(&self, part: Part) -> Pending<SentPart> {
         let edge = self.edge.clone();
         let upload = self.stream.start.upload.clone();
+        let pace = Arc::clone(&self.pace);
         Box::pin(async move {
             let _lane = edge.streams.lane().await;
+            pace(part.body.len() as u64).await;
             let sent = retry("send-part", &edge.retry, &edge.shutdown, || {
                 let body = part.body.clone();
                 edge.storage
