@@ -93,11 +93,13 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         TaskKind::Critical,
         scan::scan_forever(edge.clone(), interval),
     );
-    context.tasks.spawn(
-        "follow",
-        TaskKind::Critical,
-        stream::follow_forever(edge.clone()),
-    );
+    if m2c.stream.enabled {
+        context.tasks.spawn(
+            "follow",
+            TaskKind::Critical,
+            stream::follow_forever(edge.clone()),
+        );
+    }
     // Whatever becomes of it, runs are stored.
     context.tasks.spawn(
         "tap",
