@@ -159,7 +159,9 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
         "watch",
         watch::watch_forever(edge.clone(), m2c.watch.clone()).boxed(),
     );
-    critical("follow", stream::follow_forever(edge.clone()).boxed());
+    if m2c.stream.enabled {
+        critical("follow", stream::follow_forever(edge.clone()).boxed());
+    }
     // Whatever becomes of it, runs are stored.
     context.tasks.spawn(
         "tap",

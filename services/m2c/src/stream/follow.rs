@@ -35,9 +35,6 @@ struct Watch {
 /// Uploads open files until shutdown.
 pub(crate) async fn follow_forever(edge: Edge) -> anyhow::Result<()> {
     let config = edge.streams.config.clone();
-    if !config.enabled {
-        return Ok(());
-    }
     let mut open = edge.streams.open_files();
     let mut watched: HashMap<FileName, Watch> = HashMap::new();
     let mut following = FuturesUnordered::new();
