@@ -55,7 +55,7 @@ fn write(out: &mut String, trial: &Trial) -> fmt::Result {
         out,
         "On {}, {} cores for client and server; load {:.1} before, {:.1} after (1 is one busy \
          core). {files} random files of {} MB to a fresh SeaweedFS on the same machine, plain \
-         HTTP, {rounds} times by each client in turns; the median is shown. The server takes most \
+         HTTP, uploads by each client in turns: {rounds}, of which the median is shown. The server takes most \
          of the processor: the client's CPU time compares, MB/s hardly do.\n",
         trial.began.strftime("%Y-%m-%d %H:%M UTC"),
         trial.cores,

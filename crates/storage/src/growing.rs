@@ -132,8 +132,8 @@ pub trait GrowingUploads: Send + Sync {
         upload: &GrowingUpload,
     ) -> Result<Option<Vec<ListedPart>>, StorageError>;
 
-    /// Makes the object of `parts`, which are given by number and make up `whole`.
-    /// Where an object stands under the key already, or the upload is gone since an
+    /// Makes the object of `parts`, which are given by number from 1 without a hole (as
+    /// S3 demands of objects with checksums), at least one, and make up `whole`. Where an object stands under the key already, or the upload is gone since an
     /// earlier completion succeeded and its answer was lost, what stands there is
     /// compared: equal content is adopted, other content is a
     /// [`StorageError::Conflict`]; the upload is dropped in both cases. On an outage

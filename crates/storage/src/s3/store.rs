@@ -68,7 +68,7 @@ impl S3Element {
     }
 
     /// Something stands there already: digests the file without sending it.
-    async fn adopt(
+    pub(super) async fn adopt(
         &self,
         source: &SourceFile,
         key: &ObjectKey,

@@ -14,7 +14,7 @@ use super::S3Element;
 use super::growing::Attempt;
 use super::resume::{Held, receipt_if_same};
 use super::store::known_before;
-use crate::element::{Pace, StoreOptions, StoredObject, Verify};
+use crate::element::{StorageElement, StoreOptions, StoredObject};
 use crate::error::StorageError;
 use crate::growing::{GrowingUpload, MOST_PARTS, PartReceipt};
 use crate::key::{ObjectKey, ObjectMeta};
@@ -30,9 +30,7 @@ const LARGEST_PART: u64 = 5 << 30;
 struct Parting<'a> {
     source: &'a SourceFile,
     part_size: usize,
-    verify: Option<Verify>,
-    pace: Option<Pace>,
-    step: fn(&'static str),
+    options: StoreOptions,
 }
 
 /// An upload whose parts are all there.
@@ -64,17 +62,17 @@ impl S3Element {
         let mut parting = Parting {
             source,
             part_size,
-            verify: options.verify,
-            pace: options.pace,
-            step: options.step,
+            options,
         };
-        if let Some((upload, held)) = leftovers.resumable.take()
-            && let Some(stored) = self
-                .send_and_complete(&mut parting, &upload, &held, Attempt::Perhaps)
-                .await?
-        {
-            self.drop_abandoned(&leftovers, &stored).await;
-            return Ok(stored);
+        if let Some((upload, held)) = leftovers.resumable.take() {
+            let resumed = self.send_and_complete(&mut parting, &upload, &held, Attempt::Perhaps);
+            if let Some(stored) = resumed.await? {
+                self.drop_abandoned(&leftovers, &stored).await;
+                return Ok(stored);
+            }
+            if self.head(key).await?.is_some() {
+                return self.adopt(source, key, parting.options).await;
+            }
         }
         let metadata = known_before(meta, source.identity().size);
         let upload = self.begin(key, &metadata).await?;
@@ -87,7 +85,7 @@ impl S3Element {
     }
 
     /// Sends what the server does not hold yet and completes the upload; `None` where
-    /// the parts that it holds are another file's.
+    /// the upload to resume is another file's, or was ended by another writer meanwhile.
     async fn send_and_complete(
         &self,
         parting: &mut Parting<'_>,
@@ -95,9 +93,13 @@ impl S3Element {
         held: &Held,
         attempt: Attempt,
     ) -> Result<Option<StoredObject>, StorageError> {
-        let step = parting.step;
+        let step = parting.options.step;
         let stored: Result<_, StorageError> = async {
-            let Some(sent) = self.send(parting, upload, held).await? else {
+            let sent = match self.send(parting, upload, held).await {
+                Err(StorageError::Interrupted { .. }) if attempt == Attempt::Perhaps => None,
+                sent => sent?,
+            };
+            let Some(sent) = sent else {
                 return Ok(None);
             };
             let whole = sent.sealed.digests();
@@ -123,7 +125,8 @@ impl S3Element {
         upload: &GrowingUpload,
         held: &Held,
     ) -> Result<Option<Sent>, StorageError> {
-        let (source, step, pace) = (parting.source, parting.step, parting.pace.clone());
+        let (source, step) = (parting.source, parting.options.step);
+        let pace = parting.options.pace.clone();
         let spans = spans(source.identity().size, parting.part_size);
         let mut parts = Vec::with_capacity(spans.len());
         let mut sending = FuturesUnordered::new();
@@ -168,11 +171,12 @@ impl S3Element {
         }
         let sealed = source.seal(whole).await?;
         step("storage.sealed");
-        StoreOptions::verified(parting.verify.take(), &upload.key, &whole)?;
         while let Some(part) = sending.next().await {
             parts.push(part?);
             step("storage.part-uploaded");
         }
+        // Asked last: it can be asked once only, and until here we may begin anew.
+        StoreOptions::verified(parting.options.verify.take(), &upload.key, &whole)?;
         parts.sort_unstable_by_key(|part| part.number);
         Ok(Some(Sent { sealed, parts }))
     }

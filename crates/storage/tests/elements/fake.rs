@@ -126,6 +126,21 @@ impl Fake {
         self.kept().uploads[upload].parts.len()
     }
 
+    /// Another writer ends all uploads at this moment; the first of them becomes an
+    /// object of `bytes`, if there are some.
+    pub(crate) fn end_uploads(&self, bytes: Option<&[u8]>) {
+        let mut kept = self.kept();
+        let uploads = std::mem::take(&mut kept.uploads);
+        if let (Some(upload), Some(bytes)) = (uploads.into_values().next(), bytes) {
+            let object = Object {
+                crc64nvme: Some(Digests::of(bytes).crc64nvme.to_base64()),
+                bytes: Bytes::copy_from_slice(bytes),
+                metadata: upload.metadata,
+            };
+            kept.objects.insert(upload.key, object);
+        }
+    }
+
     /// How many uploads were ever begun.
     pub(crate) fn uploads_begun(&self) -> usize {
         self.kept().begun

@@ -196,6 +196,44 @@ async fn two_writers_of_different_bytes_on_one_upload_never_make_a_mixture() {
 }
 
 #[tokio::test]
+async fn an_upload_that_another_writer_ends_is_settled_by_looking() {
+    for (completed, outcome) in [(true, PutOutcome::Adopted), (false, PutOutcome::Created)] {
+        let (files, fake) = (Files::new(), Arc::new(Fake::start().await));
+        let element = probed(&fake).await;
+        let bytes = content(3 * PART, 1);
+        let path = files.write("file", &bytes);
+        // One part arrived, two are to be sent.
+        let (name, meta) = (key("a"), ObjectMeta::new());
+        let upload = element.begin_upload(&name, &meta).await.unwrap();
+        let first = &bytes[..PART];
+        let (body, digests) = (Bytes::copy_from_slice(first), Digests::of(first));
+        let sent = element.upload_part(&upload, 1, body, &digests);
+        sent.await.unwrap();
+
+        let (server, whole) = (Arc::clone(&fake), bytes.clone());
+        let ended = std::sync::Once::new();
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let options = StoreOptions {
+            pace: Some(Arc::new(move |_| {
+                ended.call_once(|| server.end_uploads(completed.then_some(&whole)));
+                std::future::ready(()).boxed()
+            })),
+            verify: Some(Box::new(move |_| {
+                *count.lock().unwrap() += 1;
+                Ok(())
+            })),
+            ..StoreOptions::default()
+        };
+        let stored = store(&element, &path, "a", options).await.unwrap();
+        assert_eq!(stored.outcome, outcome);
+        assert_eq!(fake.bytes("/a").unwrap(), bytes);
+        assert_eq!(*asked.lock().unwrap(), 1, "the caller had the last word");
+        assert!(fake.uploads().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn the_caller_sets_the_pace_of_each_part() {
     let (files, fake, meter) = (Files::new(), Fake::start().await, Meter::default());
     let element = probed(&fake).await;
