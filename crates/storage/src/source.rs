@@ -302,10 +302,10 @@ mod tests {
         let pool = BufferPool::new(1, 4);
         let span = |offset, size| Span { offset, size };
         for span in [span(0, 4), span(2, 4), span(7, 2)] {
-            source.read(span, pool.take().await).await.unwrap();
+            source.read(span, pool.take(4).await).await.unwrap();
         }
         assert_eq!(*seen.lock().unwrap(), b"123456", "a gap ends it");
-        source.digest(4, &pool).await.unwrap();
+        source.digest(&pool).await.unwrap();
         assert_eq!(*seen.lock().unwrap(), b"123456789");
     }
 
