@@ -155,6 +155,8 @@ impl Buffer {
             let (knowledge, version) = ledger(run, &name);
             let version = match knowledge {
                 Knowledge::New => version,
+                // The file that had this name is in the trash: this is another.
+                Knowledge::Trashed => version + 1,
                 Knowledge::Stored(known) if recheck => match identity(&self.rules.path(&name))? {
                     Some(found) if found != known.identity => version + 1,
                     _ => continue,

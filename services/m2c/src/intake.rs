@@ -10,7 +10,7 @@ use aquifer_digest::{Crc32c, FileIdentity};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
 use aquifer_schemas::{
-    ClosedBy, DeadLetterReason, Message, RunClosed, RunNumber, RunOpened, RunVersion,
+    ClosedBy, DeadLetterReason, Message, PurgeOrder, RunClosed, RunNumber, RunOpened, RunVersion,
 };
 use jiff::Timestamp;
 
@@ -33,6 +33,8 @@ pub(crate) struct Intake {
 /// What a message amounts to.
 enum Meaning {
     Record(Record),
+    /// Somebody ordered the buffer to be freed: the order itself is in the catalogue.
+    PurgeOrdered,
     Ignore(RunNumber, &'static str),
 }
 
@@ -87,6 +89,7 @@ impl Intake {
                 crash_point(steps::MESSAGE_JOURNALED);
                 self.report(&record);
             }
+            Ok(Meaning::PurgeOrdered) => self.edge.purge_hint.notify_one(),
             Ok(Meaning::Ignore(run, why)) => events::message_ignored(run, why),
             Err(Unusable::Message { reason, error }) => {
                 dead_letters::bury(&self.producer, &delivery, reason, &error, 1, &self.group)
@@ -115,6 +118,13 @@ impl Intake {
         if delivery.topic == RunOpened::TOPIC {
             let message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
             Ok(self.opened(message, delivery))
+        } else if delivery.topic == PurgeOrder::TOPIC {
+            let message = self.schemas.decode::<PurgeOrder>(&delivery.payload).await?;
+            Ok(if message.buffer == self.edge.buffer_element {
+                Meaning::PurgeOrdered
+            } else {
+                Meaning::Ignore(message.run, "other buffer")
+            })
         } else {
             let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
             self.closed(message, delivery)
@@ -182,6 +192,7 @@ impl Intake {
             match ledger.knowledge(run, &file.name) {
                 Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                     .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
+                Knowledge::Trashed => std::fs::symlink_metadata(path).is_ok(),
                 _ => false,
             }
         });
@@ -220,7 +231,7 @@ impl Intake {
 }
 
 /// The topics that the intake reads.
-pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC];
+pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC, PurgeOrder::TOPIC];
 
 /// The trace that the DAQ began; where it began none that makes sense, one begins here.
 fn trace_of(delivery: &Delivery) -> TraceParent {

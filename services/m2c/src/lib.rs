@@ -7,7 +7,8 @@
 //! may be away for days; the scan goes on without them.
 //!
 //! It promises that a file is in object storage once, with the bytes that the logger
-//! wrote, before anybody is told so. Freeing the buffer is left to orders.
+//! wrote, before anybody is told so, and that a file leaves the buffer only by an order
+//! that it has checked itself.
 
 mod begin_of_run;
 mod buffer;
@@ -21,6 +22,7 @@ mod journal;
 mod keys;
 mod manifest;
 mod metrics;
+mod purge;
 mod recorder;
 mod scan;
 mod side_file;
@@ -40,6 +42,7 @@ use aquifer_runtime::retry::{RetryPolicy, retry};
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
 use aquifer_storage::{S3Config, S3Element, StorageElement};
+use tokio::sync::Notify;
 
 use crate::buffer::BufferRules;
 use crate::close_rule::CloseRule;
@@ -47,14 +50,16 @@ use crate::dispatch::dispatch;
 use crate::edge::Edge;
 use crate::intake::Intake;
 use crate::journal::Journal;
+use crate::purge::Purger;
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::store::Store;
 
 pub use buffer::BufferRules as Rules;
-pub use config::M2cConfig;
+pub use config::{M2cConfig, PurgeConfig};
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestFile};
+pub use purge::TRASH;
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -98,6 +103,14 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         TaskKind::Critical,
         record_forever(edge.clone(), settings.m2c.clone(), catalogue),
     );
+    let purger = Purger::new(
+        edge.clone(),
+        m2c.purge.clone(),
+        Arc::clone(&edge.purge_hint),
+    );
+    context
+        .tasks
+        .spawn("purge", TaskKind::Critical, purger.run());
     context.tasks.spawn(
         "intake",
         TaskKind::Critical,
@@ -129,6 +142,7 @@ async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edg
         signals: Signals {
             producer: format!("m2c@{}", m2c.element_name()),
         },
+        purge_hint: Arc::new(Notify::new()),
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,

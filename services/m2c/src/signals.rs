@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aquifer_schemas::{AlertSignal, ClosedBy, FileName, FileState, RunId, Severity, event_id};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 /// Builds the signals of one ingester.
 #[derive(Debug, Clone)]
@@ -64,6 +65,25 @@ impl Signals {
         signal
             .details
             .insert("reason".to_owned(), reason.to_owned());
+        signal
+    }
+
+    /// An order to free files of the run is void for a reason that a person should know.
+    pub(crate) fn purge_cancelled(
+        &self,
+        run: &RunId,
+        order: Uuid,
+        severity: Severity,
+        reason: &str,
+        at: Timestamp,
+    ) -> AlertSignal {
+        let summary =
+            format!("files of run {run} were not freed from the buffer by order: {reason}");
+        let mut signal = self.about_run(run, "purge-cancelled", severity, summary, at);
+        signal.event_id = event_id(&format!("purge order {order}"), "purge-cancelled", 0);
+        let details = [("order", order.to_string()), ("reason", reason.to_owned())];
+        let details = details.map(|(name, value)| (name.to_owned(), value));
+        signal.details.extend(details);
         signal
     }
 

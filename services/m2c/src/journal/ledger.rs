@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
+use uuid::Uuid;
 
+use super::purges::{Purge, PurgeEnd, PurgedFile, Purges};
 use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
 use super::settled::{KnownFile, Settled};
 
@@ -19,6 +21,7 @@ pub(crate) struct Ledger {
     runs: BTreeMap<RunNumber, Run>,
     to_store: BTreeSet<RunNumber>,
     to_record: BTreeSet<RunNumber>,
+    purges: Purges,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +75,10 @@ pub(crate) enum Knowledge {
     Stored(KnownFile),
     /// It was quarantined.
     Quarantined,
+    /// An order to free it moves it: nobody else touches it.
+    Moving,
+    /// An order to free it has it in the trash: whatever stands under its name is new.
+    Trashed,
 }
 
 impl Active {
@@ -112,6 +119,26 @@ impl Active {
             (name.clone(), known)
         });
         Settled::new(self.version, files.collect())
+    }
+
+    /// Takes files for what they are after they were moved away and back.
+    fn identify(&mut self, files: &[PurgedFile]) {
+        for file in files {
+            match self.files.get_mut(&file.name) {
+                Some(Progress::Stored(facts)) => facts.identity = file.identity,
+                Some(Progress::Settled(known)) => known.identity = file.identity,
+                _ => {}
+            }
+        }
+    }
+
+    /// Forgets files that are gone for good; nobody waits for them.
+    fn forget(&mut self, gone: &[PurgedFile]) {
+        let is_gone = |name: &FileName| gone.iter().any(|file| file.name == *name);
+        self.files.retain(|name, _| !is_gone(name));
+        if let Some(closure) = &mut self.closure {
+            closure.files.retain(|file| !is_gone(&file.name));
+        }
     }
 
     fn close(&mut self, version: RunVersion, closure: Closure) {
@@ -158,10 +185,27 @@ impl Ledger {
     /// Takes in one record.
     pub(crate) fn apply(&mut self, record: Record) {
         let run = record.run();
-        if let Record::Settled { settled, .. } = record {
-            self.runs.insert(run, Run::Settled(settled));
-            return;
-        }
+        let record = match record {
+            Record::Settled { settled, .. } => {
+                self.runs.insert(run, Run::Settled(settled));
+                return;
+            }
+            Record::Purge { order, purge, .. } => return self.purges.set(run, order, purge),
+            Record::PurgeEnded {
+                order,
+                version,
+                end,
+                files,
+                ..
+            } => {
+                self.purges.end(run, order);
+                if self.version(run) == version {
+                    self.end_purge(run, end, &files);
+                }
+                return;
+            }
+            other => other,
+        };
         let entry = self.runs.entry(run).or_insert_with(|| {
             Run::Active(Box::new(Active {
                 version: 1,
@@ -201,9 +245,43 @@ impl Ledger {
                 active.manifest = None;
             }
             Record::Recorded { facts, .. } => active.recorded = facts + 1,
-            Record::Settled { .. } => {}
+            Record::Settled { .. } | Record::Purge { .. } | Record::PurgeEnded { .. } => {}
         }
         self.reindex(run);
+    }
+
+    /// Forgets files that are gone, or takes them for what they are after they were put
+    /// back. Nothing of that is news for the catalogue, which knew it first.
+    fn end_purge(&mut self, run: RunNumber, end: PurgeEnd, files: &[PurgedFile]) {
+        match (self.runs.get_mut(&run), end) {
+            (None, _) => {}
+            (Some(Run::Settled(settled)), PurgeEnd::Restored) => {
+                for file in files {
+                    settled.identify(file);
+                }
+            }
+            (Some(Run::Active(active)), PurgeEnd::Restored) => active.identify(files),
+            (Some(Run::Settled(settled)), PurgeEnd::Gone) => match settled.without(files) {
+                Some(rest) => *settled = rest,
+                None => {
+                    self.runs.remove(&run);
+                }
+            },
+            (Some(Run::Active(active)), PurgeEnd::Gone) => {
+                active.forget(files);
+                self.reindex(run);
+            }
+        }
+    }
+
+    /// An order to free the buffer that is under way.
+    pub(crate) fn purge(&self, order: Uuid) -> Option<&Purge> {
+        self.purges.get(order)
+    }
+
+    /// Every order that is under way, with its run.
+    pub(crate) fn purges(&self) -> Vec<(RunNumber, Uuid)> {
+        self.purges.all().collect()
     }
 
     fn reindex(&mut self, run: RunNumber) {
@@ -264,6 +342,12 @@ impl Ledger {
 
     /// What is known of a file of a run.
     pub(crate) fn knowledge(&self, run: RunNumber, name: &FileName) -> Knowledge {
+        let purged = self.purges.knowledge(run, self.version(run), name);
+        purged.unwrap_or_else(|| self.in_run(run, name))
+    }
+
+    /// What the run itself knows of a file, whatever an order does with it.
+    pub(crate) fn in_run(&self, run: RunNumber, name: &FileName) -> Knowledge {
         match self.runs.get(&run) {
             Some(Run::Active(active)) => match active.files.get(name) {
                 Some(Progress::Stored(facts)) => Knowledge::Stored(KnownFile {
@@ -292,6 +376,7 @@ impl Ledger {
                 Run::Active(active) => active.compact_into(run, &mut records),
             }
         }
+        self.purges.compact_into(&mut records);
         records
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::PurgePhase;
 
 fn name(n: u8) -> FileName {
     format!("run{n}.mid").parse().unwrap()
@@ -157,9 +158,125 @@ fn a_closure_announced_twice_takes_no_file_away() {
     assert_eq!(ledger.active(7).unwrap().missing().count(), 2);
 }
 
+const ORDER: Uuid = Uuid::from_u128(1);
+
+fn purged_file(n: u8, content: u8) -> PurgedFile {
+    PurgedFile {
+        name: name(n),
+        identity: facts(content).identity,
+    }
+}
+
+fn purge(run: RunNumber, n: u8, phase: PurgePhase) -> Record {
+    Record::Purge {
+        run,
+        order: ORDER,
+        purge: Purge {
+            version: 1,
+            phase,
+            files: vec![purged_file(n, n)],
+        },
+    }
+}
+
+fn purge_ended(run: RunNumber, end: PurgeEnd, file: PurgedFile) -> Record {
+    Record::PurgeEnded {
+        run,
+        order: ORDER,
+        version: 1,
+        end,
+        files: vec![file],
+    }
+}
+
+fn done(run: RunNumber, files: &[u8]) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(run, files));
+    for &n in files {
+        ledger.apply(stored(run, n));
+    }
+    ledger.apply(manifested(run));
+    record_all(&mut ledger, run);
+    assert!(ledger.active(run).is_none());
+    ledger
+}
+
+#[test]
+fn a_purged_file_is_forgotten_and_is_nobodys_work() {
+    let mut ledger = done(7, &[1, 2]);
+    ledger.apply(purge(7, 1, PurgePhase::Moving));
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::Moving);
+    ledger.apply(purge(7, 1, PurgePhase::Trashed));
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::Trashed);
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::New);
+    assert!(matches!(
+        ledger.knowledge(7, &name(2)),
+        Knowledge::Stored(_)
+    ));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(2, 2)));
+    assert_eq!((ledger.runs(), ledger.backlog()), (0, (0, 0)));
+}
+
+#[test]
+fn a_file_purged_while_its_run_is_on_its_way_again_is_not_waited_for() {
+    let mut ledger = done(7, &[1]);
+    ledger.apply(closed(7, &[1, 2]));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    let missing: Vec<_> = ledger.active(7).unwrap().missing().collect();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(missing[0].name, name(2));
+}
+
+#[test]
+fn a_file_that_was_put_back_is_the_same_under_its_new_identity() {
+    let mut ledger = done(7, &[1]);
+    ledger.apply(purge(7, 1, PurgePhase::Restoring));
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::Moving);
+    ledger.apply(purge_ended(7, PurgeEnd::Restored, purged_file(1, 9)));
+    let Knowledge::Stored(known) = ledger.knowledge(7, &name(1)) else {
+        panic!("still stored");
+    };
+    assert_eq!(known.identity, facts(9).identity);
+    assert_eq!(known.crc64nvme, facts(1).digests.crc64nvme);
+    assert_eq!(ledger.purges(), []);
+}
+
+#[test]
+fn an_order_about_one_version_leaves_the_next_alone() {
+    let mut ledger = done(7, &[1]);
+    ledger.apply(purge(7, 1, PurgePhase::Trashed));
+    ledger.apply(Record::Closed {
+        run: 7,
+        version: 2,
+        closure: closure(&[1]),
+    });
+    assert_eq!(ledger.knowledge(7, &name(1)), Knowledge::Waiting);
+    ledger.apply(stored(7, 1));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    assert!(matches!(
+        ledger.knowledge(7, &name(1)),
+        Knowledge::Stored(_)
+    ));
+}
+
+fn any_purge() -> impl Strategy<Value = Record> {
+    let phase = prop_oneof![
+        Just(PurgePhase::Moving),
+        Just(PurgePhase::Trashed),
+        Just(PurgePhase::Restoring)
+    ];
+    let end = prop_oneof![Just(PurgeEnd::Gone), Just(PurgeEnd::Restored)];
+    prop_oneof![
+        (0_u64..4, 0_u8..4, phase).prop_map(|(run, n, phase)| purge(run, n, phase)),
+        (0_u64..4, 0_u8..4, end).prop_map(|(run, n, end)| purge_ended(run, end, purged_file(n, 3))),
+    ]
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![
+        any_purge(),
         (run.clone(), prop::collection::vec(0_u8..4, 0..3))
             .prop_map(|(run, files)| closed(run, &files)),
         (run.clone(), 0_u8..4).prop_map(|(run, n)| stored(run, n)),

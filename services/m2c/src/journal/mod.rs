@@ -7,6 +7,7 @@
 
 mod ledger;
 mod log;
+mod purges;
 mod record;
 mod settled;
 
@@ -18,8 +19,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
 pub(crate) use log::{LogError, Recovery};
+pub(crate) use purges::{Purge, PurgeEnd, PurgePhase, PurgedFile};
 pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
-#[cfg(test)]
 pub(crate) use settled::KnownFile;
 
 use log::Log;

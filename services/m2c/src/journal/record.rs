@@ -6,7 +6,9 @@ use aquifer_digest::{Crc32c, Digests, FileIdentity};
 use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, RunVersion};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use super::purges::{Purge, PurgeEnd, PurgedFile};
 use super::settled::Settled;
 
 /// One fact about one run, as written to disk.
@@ -71,6 +73,28 @@ pub(crate) enum Record {
         run: RunNumber,
         /// How many facts about the run the catalogue holds.
         facts: u64,
+    },
+    /// An order to free files of the run is so far.
+    Purge {
+        /// The run.
+        run: RunNumber,
+        /// The order.
+        order: Uuid,
+        /// How far, and which files they are.
+        purge: Purge,
+    },
+    /// An order to free files of the run is over.
+    PurgeEnded {
+        /// The run.
+        run: RunNumber,
+        /// The order.
+        order: Uuid,
+        /// Version of the run.
+        version: RunVersion,
+        /// How it ended.
+        end: PurgeEnd,
+        /// Its files; those put back as they are now.
+        files: Vec<PurgedFile>,
     },
     /// A run that is done, as a compacted journal keeps it.
     Settled {
@@ -160,6 +184,8 @@ impl Record {
             | Self::Manifested { run, .. }
             | Self::Reversioned { run, .. }
             | Self::Recorded { run, .. }
+            | Self::Purge { run, .. }
+            | Self::PurgeEnded { run, .. }
             | Self::Settled { run, .. } => *run,
         }
     }

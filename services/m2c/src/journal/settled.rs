@@ -10,6 +10,7 @@ use aquifer_schemas::{FileName, RunVersion};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Knowledge;
+use super::purges::PurgedFile;
 
 /// The remains of a run that is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,23 @@ impl Settled {
             Ok(Some(known)) => Knowledge::Stored(known),
             Ok(None) => Knowledge::Quarantined,
             Err(_) => Knowledge::New,
+        }
+    }
+
+    /// The remains without these files, which are gone from the buffer; `None` if that
+    /// leaves nothing.
+    pub(crate) fn without(&self, gone: &[PurgedFile]) -> Option<Self> {
+        let is_gone = |name: &FileName| gone.iter().any(|file| file.name == *name);
+        let rest = self.files().filter(|(name, _)| !is_gone(name));
+        let rest: FileMap = rest.map(|(name, known)| (name.clone(), known)).collect();
+        (!rest.is_empty()).then(|| Self::new(self.version, rest))
+    }
+
+    /// A file is the same under another identity: it was moved away and back.
+    pub(crate) fn identify(&mut self, file: &PurgedFile) {
+        let mut files = self.files.0.iter_mut();
+        if let Some((_, Some(known))) = files.find(|(name, _)| *name == file.name) {
+            known.identity = file.identity;
         }
     }
 
