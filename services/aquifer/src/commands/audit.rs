@@ -2,16 +2,17 @@
 //! Exit code 1 when anything is unaccounted for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use aquifer_audit::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, NumberEvidence,
-    Object, Tally, reconcile,
+    Object, Ordered, Tally, reconcile,
 };
-use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
-use aquifer_m2c::{Keys, Rules};
-use aquifer_schemas::{FileName, ReplicaState, RunNumber, Site};
+use aquifer_catalogue::{Catalogue, PurgeOrderFilter, PurgeOrderRow, RunDetail, RunFilter};
+use aquifer_m2c::{Keys, Rules, TRASH};
+use aquifer_schemas::{FileName, FileState, PurgeState, ReplicaState, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
 use aquifer_storage::{ObjectKey, S3Element, StorageElement};
 use futures::TryStreamExt;
@@ -82,6 +83,7 @@ pub(super) async fn audit(
     collected.catalogue(&catalogue, config).await?;
     collected.storage(config, read_back).await?;
     collected.buffer(config)?;
+    collected.leaving(&catalogue, config).await?;
     collected.daq_list(config)?;
     let mut tally = Tally::default();
     let mut findings = Vec::new();
@@ -152,30 +154,74 @@ impl Collected {
         }
         let site: Site = config.m2c.site.parse()?;
         let rules = config.m2c.rules()?;
-        let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-        for entry in entries {
+        self.folder(&site, &rules, folder, |number| &mut number.buffer)?;
+        let Some(orders) = existing(std::fs::read_dir(folder.join(TRASH)))? else {
+            return Ok(());
+        };
+        for order in orders {
+            self.folder(&site, &rules, &order?.path(), |number| &mut number.trash)?;
+        }
+        Ok(())
+    }
+
+    /// Run files of one folder; one that has gone meanwhile is empty.
+    fn folder(
+        &mut self,
+        site: &Site,
+        rules: &Rules,
+        folder: &Path,
+        into: impl Fn(&mut NumberEvidence) -> &mut Vec<BufferFile>,
+    ) -> anyhow::Result<()> {
+        let entries = existing(std::fs::read_dir(folder));
+        for entry in entries
+            .with_context(|| folder.display().to_string())?
+            .into_iter()
+            .flatten()
+        {
             let entry = entry?;
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    return Err(error).with_context(|| entry.path().display().to_string());
-                }
-            };
+            let metadata = existing(entry.metadata());
+            let metadata = metadata.with_context(|| entry.path().display().to_string())?;
             let text = entry.file_name().to_string_lossy().into_owned();
-            if metadata.is_dir() || rules.is_ignored(&text) {
+            let Some(metadata) = metadata.filter(|found| !found.is_dir()) else {
+                continue;
+            };
+            if rules.is_ignored(&text) {
                 continue;
             }
-            match run_of(&rules, &text) {
+            match run_of(rules, &text) {
                 Some((name, number)) => {
                     let file = BufferFile {
                         name,
                         size: metadata.len(),
                         modified_at: Timestamp::try_from(metadata.modified()?)?,
                     };
-                    self.of(site.clone(), number).buffer.push(file);
+                    into(self.of(site.clone(), number)).push(file);
                 }
                 None => self.unrecognised.push(text),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the catalogue again for runs of which it said more than the buffer showed: an
+    /// order may have taken their files away meanwhile.
+    async fn leaving(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
+        let buffer = config.m2c.element_name();
+        for ((site, number), evidence) in &mut self.evidence {
+            let seen = |name: &FileName| evidence.buffer.iter().any(|file| file.name == *name);
+            let mut files = evidence.catalogue.iter().flat_map(|run| &run.files);
+            let is_gone = files.any(|file| file.in_buffer && !seen(&file.name));
+            if !is_gone && evidence.trash.is_empty() {
+                continue;
+            }
+            evidence.catalogue.clear();
+            for run in catalogue.versions(site, *number).await? {
+                if let Some(detail) = catalogue.run_detail(&run.id).await? {
+                    let orders = orders_of(catalogue, &detail).await?;
+                    evidence
+                        .catalogue
+                        .push(catalogue_run(&detail, &orders, &buffer));
+                }
             }
         }
         Ok(())
@@ -200,7 +246,8 @@ impl Collected {
                     continue;
                 };
                 let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
-                let run = catalogue_run(&detail, &buffer);
+                let orders = orders_of(catalogue, &detail).await?;
+                let run = catalogue_run(&detail, &orders, &buffer);
                 self.of(site, number).catalogue.push(run);
             }
         }
@@ -252,7 +299,44 @@ fn run_of(rules: &Rules, text: &str) -> Option<(FileName, RunNumber)> {
     Some((name, number))
 }
 
-fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
+/// What is there, or `None` if it is gone.
+fn existing<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Orders by which files of the run have left the buffer, newest first.
+async fn orders_of(
+    catalogue: &Catalogue,
+    detail: &RunDetail,
+) -> anyhow::Result<Vec<PurgeOrderRow>> {
+    let left = |state| matches!(state, FileState::Trashed | FileState::Purged);
+    if !detail.files.iter().any(|file| left(file.state)) {
+        return Ok(Vec::new());
+    }
+    let filter = PurgeOrderFilter {
+        run: Some(detail.row.id.clone()),
+        states: vec![PurgeState::Trashed, PurgeState::Deleted],
+        ..PurgeOrderFilter::default()
+    };
+    Ok(catalogue.purge_orders(&filter).await?)
+}
+
+fn ordered(orders: &[PurgeOrderRow], name: &FileName) -> Option<Ordered> {
+    orders.iter().find_map(|order| {
+        let file = order.files.iter().find(|file| file.name == *name)?;
+        Some(Ordered {
+            evidence: file.evidence,
+            required: order.required,
+            found: file.evidence_value.clone(),
+        })
+    })
+}
+
+fn catalogue_run(detail: &RunDetail, orders: &[PurgeOrderRow], buffer: &str) -> CatalogueRun {
     let copy_at = |name: &FileName, at_buffer: bool| {
         detail.replicas.iter().find(|replica| {
             let held = !matches!(replica.state, ReplicaState::Deleted | ReplicaState::Planned);
@@ -265,6 +349,7 @@ fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
         size: file.size,
         crc32c: file.crc32c.clone(),
         in_buffer: copy_at(&file.name, true).is_some(),
+        ordered: ordered(orders, &file.name),
         object: copy_at(&file.name, false).map(|replica| {
             let crc64nvme = replica.stored_crc64nvme.clone().unwrap_or_default();
             (replica.location.clone(), replica.stored_size, crc64nvme)

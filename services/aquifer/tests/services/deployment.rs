@@ -190,12 +190,25 @@ impl Deployment {
 
     /// Starts a service; `crash_at` names the step at which it kills itself.
     pub(crate) fn service(&self, name: &'static str, crash_at: Option<&str>) -> Service {
+        self.service_set(name, &[], crash_at)
+    }
+
+    /// Starts a service with some keys of its configuration set.
+    pub(crate) fn service_set(
+        &self,
+        name: &'static str,
+        keys: &[&str],
+        crash_at: Option<&str>,
+    ) -> Service {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join(format!("{name}.log")))
             .unwrap();
         let mut command = self.command(&[name, "--until-stdin-closes"]);
+        for key in keys {
+            command.args(["--set", key]);
+        }
         command
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())

@@ -175,13 +175,6 @@ impl Purger {
         memory: Option<Purge>,
     ) -> Result<Step, PurgeError> {
         if let Some(purge) = memory.filter(|memory| memory.phase != PurgePhase::Trashed) {
-            // Before the crash nobody may have come to it.
-            let order = subject.order;
-            let sync = self.on_disk(move |buffer| match buffer.trash(order, false)? {
-                Some(trash) => trash.sync(),
-                None => Ok(()),
-            });
-            sync.await?;
             let phase = PurgePhase::Trashed;
             self.remember(subject, &Purge { phase, ..purge }).await?;
         }
