@@ -10,6 +10,7 @@ pub mod events;
 mod fingerprint;
 mod foreign;
 mod message;
+pub mod redact;
 mod wire;
 pub mod words;
 
