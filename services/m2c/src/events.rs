@@ -6,7 +6,7 @@ use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
 use uuid::Uuid;
 
-use crate::journal::{JournalError, Recovery};
+use crate::journal::{JournalError, Recovery, SecretSource};
 use crate::metrics as names;
 use crate::purge::PurgeError;
 
@@ -91,6 +91,11 @@ pub(crate) fn file_needs_help(run: &RunId, name: &FileName, error: &StorageError
 pub(crate) fn manifest_needs_help(run: &RunId, error: &StorageError) {
     tracing::error!(%run, %error, "manifest cannot be stored; it will be tried again");
     counter!(names::FILES_FAILED).increment(1);
+}
+
+pub(crate) fn secrets_found(run: &RunId, source: &SecretSource, places: usize) {
+    tracing::error!(%run, %source, places, "secrets lie in the run's data: it is private");
+    counter!(names::SECRETS_FOUND).increment(places as u64);
 }
 
 pub(crate) fn file_quarantined(run: &RunId, name: &FileName, state: FileState, reason: &str) {

@@ -3,12 +3,14 @@
 //! A message is done once it is in the journal. One that cannot be used goes to the
 //! dead letters; one about another site is not for this ingester.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
 use aquifer_digest::{Crc32c, FileIdentity};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
+use aquifer_schemas::redact::{Found, redact_text};
 use aquifer_schemas::{
     ClosedBy, DeadLetterReason, Message, PurgeOrder, RunClosed, RunNumber, RunOpened, RunVersion,
 };
@@ -16,7 +18,8 @@ use jiff::Timestamp;
 
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record, SecretSource};
+use crate::secrets;
 use crate::steps;
 
 /// How long leaving the group may take.
@@ -32,7 +35,7 @@ pub(crate) struct Intake {
 
 /// What a message amounts to.
 enum Meaning {
-    Record(Record),
+    Records(Vec<Record>),
     /// Somebody ordered the buffer to be freed: the order itself is in the catalogue.
     PurgeOrdered,
     Ignore(RunNumber, &'static str),
@@ -84,14 +87,20 @@ impl Intake {
 
     async fn take(&self, delivery: Delivery) -> anyhow::Result<()> {
         match self.understand(&delivery).await {
-            Ok(Meaning::Record(record)) => {
-                self.edge.journal.append(record.clone()).await?;
+            Ok(Meaning::Records(records)) => {
+                for record in &records {
+                    self.edge.journal.append(record.clone()).await?;
+                }
                 crash_point(steps::MESSAGE_JOURNALED);
-                self.report(&record);
+                for record in &records {
+                    self.report(record);
+                }
             }
             Ok(Meaning::PurgeOrdered) => self.edge.purge_hint.notify_one(),
             Ok(Meaning::Ignore(run, why)) => events::message_ignored(run, why),
             Err(Unusable::Message { reason, error }) => {
+                // It may quote the message.
+                let (error, _) = redact_text(&error);
                 dead_letters::bury(&self.producer, &delivery, reason, &error, 1, &self.group)
                     .await?;
                 events::message_buried(&error);
@@ -138,15 +147,17 @@ impl Intake {
         if self.edge.journal.ledger().is_closed(message.run) {
             return Meaning::Ignore(message.run, "already closed");
         }
-        Meaning::Record(Record::Opened {
+        let mut said = Announced::of(message.attributes, message.run_type);
+        let opened = Record::Opened {
             run: message.run,
             opening: Opening {
                 started_at: message.started_at,
-                run_type: message.run_type,
-                attributes: message.attributes,
+                run_type: said.run_type.take(),
+                attributes: std::mem::take(&mut said.attributes),
                 trace: delivery.traceparent.clone(),
             },
-        })
+        };
+        said.records(opened)
     }
 
     fn closed(&self, message: RunClosed, delivery: &Delivery) -> Result<Meaning, Unusable> {
@@ -166,21 +177,23 @@ impl Intake {
             .map(|file| self.expected(message.run, file))
             .collect::<Result<Vec<_>, _>>()?;
         let version = self.version_of(message.run, &files);
-        Ok(Meaning::Record(Record::Closed {
+        let mut said = Announced::of(message.attributes, message.run_type);
+        let closed = Record::Closed {
             run: message.run,
             version,
             closure: Closure {
                 closed_by: ClosedBy::Daq,
                 started_at: message.started_at,
                 ended_at: message.ended_at,
-                run_type: message.run_type,
+                run_type: said.run_type.take(),
                 events: message.events,
-                attributes: message.attributes,
+                attributes: std::mem::take(&mut said.attributes),
                 files,
                 trace: Some(trace_of(delivery).to_string()),
                 learnt_at: Timestamp::now(),
             },
-        }))
+        };
+        Ok(said.records(closed))
     }
 
     /// The version that the announced files belong to: the next one where the buffer
@@ -227,6 +240,44 @@ impl Intake {
             size: file.size,
             crc32c,
         })
+    }
+}
+
+/// What a DAQ says about a run, without the secrets that it let slip.
+struct Announced {
+    attributes: BTreeMap<String, String>,
+    run_type: Option<String>,
+    found: Vec<Found>,
+}
+
+impl Announced {
+    fn of(attributes: BTreeMap<String, String>, run_type: Option<String>) -> Self {
+        let (attributes, mut found) = secrets::without(attributes);
+        let run_type = run_type.map(|text| redact_text(&text));
+        if let Some((_, Some(kind))) = &run_type {
+            let place = "run type".to_owned();
+            found.push(Found { place, kind: *kind });
+        }
+        Self {
+            attributes,
+            run_type: run_type.map(|(said, _)| said),
+            found,
+        }
+    }
+
+    /// The record of the announcement, and one of the secrets that were in it: after it,
+    /// because a new version of the run begins with nothing.
+    fn records(self, announcement: Record) -> Meaning {
+        let run = announcement.run();
+        let mut records = vec![announcement];
+        if !self.found.is_empty() {
+            records.push(Record::Secrets {
+                run,
+                source: SecretSource::Announcement,
+                found: self.found,
+            });
+        }
+        Meaning::Records(records)
     }
 }
 

@@ -25,6 +25,7 @@ mod metrics;
 mod purge;
 mod recorder;
 mod scan;
+mod secrets;
 mod side_file;
 mod signals;
 pub mod steps;

@@ -38,6 +38,8 @@ pub(crate) const RECORDING_FAILURES: &str = "aquifer_m2c_recording_failures_tota
 pub(crate) const RUNS_TO_STORE: &str = "aquifer_m2c_runs_to_store";
 /// Runs with news for the catalogue.
 pub(crate) const RUNS_TO_RECORD: &str = "aquifer_m2c_runs_to_record";
+/// Places in run files where secrets lie.
+pub(crate) const SECRETS_FOUND: &str = "aquifer_m2c_secrets_found_total";
 /// Orders to free the buffer that ended, by how.
 pub(crate) const PURGES_ENDED: &str = "aquifer_m2c_purges_ended_total";
 /// Bytes removed from the buffer.

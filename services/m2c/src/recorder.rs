@@ -20,6 +20,7 @@ use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Active, Closure, Ledger, Progress, Record, StoredFacts};
+use crate::secrets;
 use crate::steps;
 use crate::store::trace_of;
 
@@ -96,7 +97,7 @@ impl Recorder {
                 closed,
                 files,
                 manifest_key: active.manifest.clone(),
-                signals: Vec::new(),
+                signals: self.secrets(run, active, closure),
             };
             catalogue.record_stored(&stored).await?.row
         };
@@ -135,7 +136,7 @@ impl Recorder {
             started_at: opening.map_or_else(Timestamp::now, |opening| opening.started_at),
             run_type: opening.and_then(|opening| opening.run_type.clone()),
             attributes: opening
-                .map(|opening| attributes(&opening.attributes))
+                .map(|opening| attributes(&secrets::attributes(&opening.attributes, active)))
                 .unwrap_or_default(),
             trace: opening.and_then(|opening| opening.trace.clone()),
             who: self.edge.signals.producer.clone(),
@@ -162,20 +163,32 @@ impl Recorder {
             run_type,
             closed_by: closure.closed_by,
             events: closure.events,
-            attributes: attributes(&closure.attributes),
+            attributes: attributes(&secrets::attributes(&closure.attributes, active)),
             files: files.collect(),
             buffer: self.edge.buffer_element.clone(),
             trace: closure.trace.clone(),
             who: self.edge.signals.producer.clone(),
             announce: closure.closed_by != aquifer_schemas::ClosedBy::Daq,
-            signals: self.signals(run, closure),
+            signals: self.signals(run, active, closure),
         }
     }
 
-    fn signals(&self, run: &RunId, closure: &Closure) -> Vec<AlertSignal> {
-        self.edge
-            .signals
-            .of_closure(run, closure.closed_by, closure.learnt_at)
+    fn secrets(&self, run: &RunId, active: &Active, closure: &Closure) -> Vec<AlertSignal> {
+        let signals = &self.edge.signals;
+        let secrets = active.secrets.iter();
+        secrets
+            .map(|(source, found)| signals.secrets(run, source, found, closure.learnt_at))
+            .collect()
+    }
+
+    fn signals(&self, run: &RunId, active: &Active, closure: &Closure) -> Vec<AlertSignal> {
+        let signals = &self.edge.signals;
+        let mut all = signals.of_closure(run, closure.closed_by, closure.learnt_at);
+        // Where files are stored, the secrets are told with them.
+        if active.stored().next().is_none() {
+            all.extend(self.secrets(run, active, closure));
+        }
+        all
     }
 }
 

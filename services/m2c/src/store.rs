@@ -19,8 +19,9 @@ use tracing::{Instrument, info_span};
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Active, ExpectedFile, JournalError, Record, StoredFacts};
+use crate::journal::{Active, ExpectedFile, JournalError, Record, SecretSource, StoredFacts};
 use crate::manifest::Manifest;
+use crate::secrets;
 use crate::side_file::LoggerChecksum;
 use crate::steps;
 
@@ -120,6 +121,7 @@ impl Store {
                 return Err(Halt::Later(LOOK_AGAIN));
             }
         };
+        self.look_for_secrets(run, active, &file.name).await?;
         let stored = self
             .store_file(run, active, file, logger)
             .instrument(info_span!("store file", file = %file.name))
@@ -131,6 +133,34 @@ impl Store {
                 self.file_not_stored(run, active, file, error).await
             }
         }
+    }
+
+    /// Remembers where secrets lie in a file before it is stored, so that nobody hears of
+    /// the file without hearing of them.
+    async fn look_for_secrets(
+        &self,
+        run: &RunId,
+        active: &Active,
+        name: &FileName,
+    ) -> Result<(), Halt> {
+        let source = SecretSource::File(name.clone());
+        let (path, number) = (self.edge.rules.path(name), run.number);
+        let looked = tokio::task::spawn_blocking(move || secrets::in_file(&path, number));
+        // What cannot be read now is looked at again when the file is stored.
+        let found = looked.await.map_err(|_| Halt::Draining)?;
+        if found.is_empty() || active.secrets.get(&source) == Some(&found) {
+            return Ok(());
+        }
+        events::secrets_found(run, &source, found.len());
+        self.edge
+            .journal
+            .append(Record::Secrets {
+                run: run.number,
+                source,
+                found,
+            })
+            .await?;
+        Ok(())
     }
 
     async fn store_file(

@@ -7,5 +7,6 @@ mod command_line;
 mod crash;
 mod deployment;
 mod purge;
+mod secrets;
 mod verdict;
 mod way_of_a_run;

@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aquifer_schemas::redact::Found;
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
 use uuid::Uuid;
 
 use super::purges::{Purge, PurgeEnd, PurgedFile, Purges};
-use super::record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+use super::record::{Closure, ExpectedFile, Opening, Record, SecretSource, StoredFacts};
 use super::settled::{KnownFile, Settled};
 
 /// Everything known of the runs of one buffer.
@@ -41,6 +42,8 @@ pub struct Active {
     pub closure: Option<Closure>,
     /// What became of each file.
     pub files: BTreeMap<FileName, Progress>,
+    /// Where secrets were found in what belongs to the run.
+    pub secrets: BTreeMap<SecretSource, Vec<Found>>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -141,10 +144,16 @@ impl Active {
         }
     }
 
+    /// Whether nothing is left of the run in the buffer, and nothing is to be told.
+    fn says_nothing(&self) -> bool {
+        self.closure.is_none() && self.opening.is_none() && self.files.is_empty()
+    }
+
     fn close(&mut self, version: RunVersion, closure: Closure) {
         if version > self.version {
             self.version = version;
             self.files.clear();
+            self.secrets.clear();
         }
         // Later news of the same files adds; it never takes a file away.
         let mut closure = closure;
@@ -238,6 +247,9 @@ impl Ledger {
                     .files
                     .insert(name, Progress::Quarantined { state, reason });
             }
+            Record::Secrets { source, found, .. } => {
+                active.secrets.insert(source, found);
+            }
             Record::Manifested { key, .. } => active.manifest = Some(key),
             Record::Reversioned { version, .. } => {
                 active.version = version;
@@ -269,6 +281,11 @@ impl Ledger {
             },
             (Some(Run::Active(active)), PurgeEnd::Gone) => {
                 active.forget(files);
+                if active.says_nothing() {
+                    self.runs.remove(&run);
+                    self.to_store.remove(&run);
+                    self.to_record.remove(&run);
+                }
                 self.reindex(run);
             }
         }
@@ -413,6 +430,13 @@ impl Active {
                 run,
                 version: self.version,
                 closure,
+            });
+        }
+        for (source, found) in &self.secrets {
+            records.push(Record::Secrets {
+                run,
+                source: source.clone(),
+                found: found.clone(),
             });
         }
         for (name, progress) in &self.files {

@@ -260,6 +260,35 @@ fn an_order_about_one_version_leaves_the_next_alone() {
     ));
 }
 
+fn secrets(run: RunNumber, n: u8) -> Record {
+    Record::Secrets {
+        run,
+        source: SecretSource::File(name(n)),
+        found: vec![Found {
+            place: "/Logger/Password".to_owned(),
+            kind: aquifer_schemas::redact::SecretKind::Named,
+        }],
+    }
+}
+
+#[test]
+fn where_secrets_lie_is_known_until_the_catalogue_knows_it() {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(7, &[1]));
+    ledger.apply(secrets(7, 1));
+    ledger.apply(stored(7, 1));
+    ledger.apply(manifested(7));
+    let mut again = Ledger::default();
+    for record in ledger.compact() {
+        again.apply(record);
+    }
+    let known = |ledger: &Ledger| ledger.active(7).unwrap().secrets.clone();
+    assert_eq!(known(&again), known(&ledger));
+    assert_eq!(known(&again).len(), 1);
+    record_all(&mut ledger, 7);
+    assert_eq!(ledger.backlog(), (0, 0));
+}
+
 fn any_purge() -> impl Strategy<Value = Record> {
     let phase = prop_oneof![
         Just(PurgePhase::Moving),
@@ -277,6 +306,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![
         any_purge(),
+        (run.clone(), 0_u8..4).prop_map(|(run, n)| secrets(run, n)),
         (run.clone(), prop::collection::vec(0_u8..4, 0..3))
             .prop_map(|(run, files)| closed(run, &files)),
         (run.clone(), 0_u8..4).prop_map(|(run, n)| stored(run, n)),

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 pub(crate) use ledger::{Active, Knowledge, Ledger, Progress};
 pub(crate) use log::{LogError, Recovery};
 pub(crate) use purges::{Purge, PurgeEnd, PurgePhase, PurgedFile};
-pub(crate) use record::{Closure, ExpectedFile, Opening, Record, StoredFacts};
+pub(crate) use record::{Closure, ExpectedFile, Opening, Record, SecretSource, StoredFacts};
 pub(crate) use settled::KnownFile;
 
 use log::Log;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Crc32c, Digests, FileIdentity};
+use aquifer_schemas::redact::Found;
 use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, RunNumber, RunVersion};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,15 @@ pub(crate) enum Record {
         /// The version to use from now on.
         version: RunVersion,
     },
+    /// Secrets lie in what belongs to the run: it is private.
+    Secrets {
+        /// The run.
+        run: RunNumber,
+        /// In what.
+        source: SecretSource,
+        /// Where in it; never which.
+        found: Vec<Found>,
+    },
     /// The catalogue holds everything known of the run up to and including its
     /// `facts`-th record.
     Recorded {
@@ -103,6 +113,25 @@ pub(crate) enum Record {
         /// What must be remembered of it.
         settled: Settled,
     },
+}
+
+/// What secrets were found in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretSource {
+    /// What the DAQ announced about the run.
+    Announcement,
+    /// The begin of a file.
+    File(FileName),
+}
+
+impl std::fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Announcement => f.write_str("announcement"),
+            Self::File(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A run that the DAQ says has begun.
@@ -183,6 +212,7 @@ impl Record {
             | Self::Quarantined { run, .. }
             | Self::Manifested { run, .. }
             | Self::Reversioned { run, .. }
+            | Self::Secrets { run, .. }
             | Self::Recorded { run, .. }
             | Self::Purge { run, .. }
             | Self::PurgeEnded { run, .. }

@@ -168,21 +168,23 @@ fn an_order_goes_through_every_step_and_is_told() {
     });
 }
 
+type Change = fn(&mut NewPurgeOrder);
+
 #[test]
 fn an_order_is_refused_without_proof() {
     block_on(async {
         let (catalogue, id) = with_run(2).await;
-        let refusals: [(&str, fn(&mut NewPurgeOrder)); 7] = [
+        let refusals: [(&str, Change); 7] = [
             ("below E3", |new| new.files[0].level = EvidenceLevel::E2),
             ("more than", |new| {
-                new.files[0].age = Duration::from_hours(1)
+                new.files[0].age = Duration::from_hours(1);
             }),
             ("was found with", |new| new.files[0].size = 999),
             ("was found with", |new| {
-                new.files[0].crc64nvme = "f".repeat(16)
+                new.files[0].crc64nvme = "f".repeat(16);
             }),
             ("the one to be freed", |new| {
-                new.files[0].element = "BUFFER".to_owned()
+                new.files[0].element = "BUFFER".to_owned();
             }),
             ("no copy at", |new| new.files[0].file = name("c.mid")),
             ("none of its files", |new| new.files.clear()),
@@ -205,12 +207,12 @@ fn an_order_is_refused_without_proof() {
         let second = catalogue.order_purge(&order(&id)).await.unwrap_err();
         assert!(second.to_string().contains("purge_ordered"), "{second}");
 
-        let held = run(3);
-        let mut whole = stored(&held, &FILES, &FILES);
+        let id = run(3);
+        let mut whole = stored(&id, &FILES, &FILES);
         let hold = Attribute::text("calibration is being redone");
         whole.closed.attributes.insert("hold".to_owned(), hold);
         catalogue.record_stored(&whole).await.unwrap();
-        let error = catalogue.order_purge(&order(&held)).await.unwrap_err();
+        let error = catalogue.order_purge(&order(&id)).await.unwrap_err();
         assert!(error.to_string().contains("held"), "{error}");
     });
 }
