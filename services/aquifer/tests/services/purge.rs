@@ -190,6 +190,26 @@ fn a_file_that_changed_stays_and_a_lost_copy_is_told() {
 }
 
 #[test]
+fn what_the_journal_does_not_remember_goes_back() {
+    let deployment = Deployment::start();
+    let relay = deployment.service("relay", None);
+    let m2c = deployment.m2c(LATER, None);
+    let truth = deployment.stored_run();
+    let order = deployment.order(&truth, &[]);
+    deployment.wait_purge(&order, "trashed");
+    m2c.stop();
+    std::fs::remove_dir_all(deployment.folder.path().join("journal")).unwrap();
+    let m2c = deployment.m2c(AT_ONCE, None);
+    deployment.wait_purge(&order, "cancelled");
+    assert!(deployment.is_in_buffer(&truth));
+    // The scan finds the file again, and only then may it be freed.
+    let order = deployment.order(&truth, &[]);
+    deployment.wait_purge(&order, "deleted");
+    deployment.check_conserved(1);
+    drop((m2c, relay));
+}
+
+#[test]
 fn an_order_is_finished_whoever_is_killed() {
     let deployment = Deployment::start();
     let relay = deployment.service("relay", None);

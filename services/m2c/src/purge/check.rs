@@ -30,6 +30,10 @@ impl Purger {
             return Ok(Step::Wait);
         }
         let max_age = Duration::from_secs(self.config.order_max_age_secs);
+        let sound = recheck::freshness(row, max_age).and_then(|()| recheck::standing(row));
+        if let Err(void) = sound {
+            return self.refuse(subject, row, void).await;
+        }
         let known = match self.known(row) {
             Ok(Some(known)) => known,
             Ok(None) => {
@@ -39,10 +43,6 @@ impl Purger {
             }
             Err(void) => return self.refuse(subject, row, void).await,
         };
-        let sound = recheck::freshness(row, max_age).and_then(|()| recheck::standing(row));
-        if let Err(void) = sound {
-            return self.refuse(subject, row, void).await;
-        }
         if let Err(void) = self.copies(row).await? {
             return self.refuse(subject, row, void).await;
         }
