@@ -12,6 +12,7 @@ mod reconcile;
 
 pub use evidence::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, NumberEvidence, Object,
+    Ordered,
 };
 pub use finding::{Finding, FindingKind, Tally};
 pub use reconcile::reconcile;

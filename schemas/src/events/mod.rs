@@ -7,6 +7,8 @@
 mod alert_signal;
 mod dead_letter;
 mod file_stored;
+mod purge_order;
+mod purged;
 mod run_closed;
 mod run_opened;
 mod run_stored;
@@ -14,6 +16,8 @@ mod run_stored;
 pub use alert_signal::AlertSignal;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
 pub use file_stored::{FileStored, StoredFile};
+pub use purge_order::{OrderedFile, PurgeOrder};
+pub use purged::Purged;
 pub use run_closed::{ClosedFile, RunClosed};
 pub use run_opened::RunOpened;
 pub use run_stored::RunStored;
@@ -22,12 +26,14 @@ use crate::message::{Message, MessageSchema};
 use crate::words::{RunNumber, Site};
 
 /// The current schema of every message.
-pub fn schemas() -> [&'static MessageSchema; 6] {
+pub fn schemas() -> [&'static MessageSchema; 8] {
     [
         RunOpened::schema(),
         RunClosed::schema(),
         FileStored::schema(),
         RunStored::schema(),
+        PurgeOrder::schema(),
+        Purged::schema(),
         AlertSignal::schema(),
         DeadLetter::schema(),
     ]

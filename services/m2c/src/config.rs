@@ -61,6 +61,23 @@ pub struct M2cConfig {
     pub record_workers: usize,
     /// Part of the object keys before the site.
     pub key_prefix: String,
+    /// How the buffer is freed.
+    pub purge: PurgeConfig,
+}
+
+/// `[m2c.purge]`: how the buffer is freed. Only orders from the catalogue free it, and only
+/// after this ingester has checked them again.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PurgeConfig {
+    /// Whether orders are carried out. Disarmed, the ingester says what it would do and removes nothing.
+    pub armed: bool,
+    /// How long files stay in the buffer's trash, from where they can be taken back, in seconds.
+    pub trash_grace_secs: u64,
+    /// An order that was not begun for so long is void, in seconds.
+    pub order_max_age_secs: u64,
+    /// Pause between two looks for orders; an announcement hastens it, in seconds.
+    pub poll_secs: u64,
 }
 
 impl Default for M2cConfig {
@@ -85,6 +102,18 @@ impl Default for M2cConfig {
             store_workers: 4,
             record_workers: 4,
             key_prefix: "raw".to_owned(),
+            purge: PurgeConfig::default(),
+        }
+    }
+}
+
+impl Default for PurgeConfig {
+    fn default() -> Self {
+        Self {
+            armed: false,
+            trash_grace_secs: 86_400,
+            order_max_age_secs: 3_600,
+            poll_secs: 10,
         }
     }
 }

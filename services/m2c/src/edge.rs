@@ -9,6 +9,7 @@ use aquifer_catalogue::Catalogue;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
 use aquifer_storage::StorageElement;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::BufferRules;
@@ -45,6 +46,8 @@ pub(crate) struct Edge {
     pub keys: Keys,
     /// Words for people.
     pub signals: Signals,
+    /// Woken when somebody announces an order to free the buffer.
+    pub purge_hint: Arc<Notify>,
     /// How storage and catalogue are retried.
     pub retry: RetryPolicy,
     /// Cancelled when the process drains.

@@ -3,20 +3,23 @@
 //! A message is done once it is in the journal. One that cannot be used goes to the
 //! dead letters; one about another site is not for this ingester.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
 use aquifer_digest::{Crc32c, FileIdentity};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
+use aquifer_schemas::redact::{Found, redact_text};
 use aquifer_schemas::{
-    ClosedBy, DeadLetterReason, Message, RunClosed, RunNumber, RunOpened, RunVersion,
+    ClosedBy, DeadLetterReason, Message, PurgeOrder, RunClosed, RunNumber, RunOpened, RunVersion,
 };
 use jiff::Timestamp;
 
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record, SecretSource};
+use crate::secrets;
 use crate::steps;
 
 /// How long leaving the group may take.
@@ -32,7 +35,9 @@ pub(crate) struct Intake {
 
 /// What a message amounts to.
 enum Meaning {
-    Record(Box<Record>),
+    Records(Vec<Record>),
+    /// Somebody ordered the buffer to be freed: the order itself is in the catalogue.
+    PurgeOrdered,
     Ignore(RunNumber, &'static str),
 }
 
@@ -82,13 +87,20 @@ impl Intake {
 
     async fn take(&self, delivery: Delivery) -> anyhow::Result<()> {
         match self.understand(&delivery).await {
-            Ok(Meaning::Record(record)) => {
-                self.edge.journal.append((*record).clone()).await?;
+            Ok(Meaning::Records(records)) => {
+                for record in &records {
+                    self.edge.journal.append(record.clone()).await?;
+                }
                 crash_point(steps::MESSAGE_JOURNALED);
-                self.report(&record);
+                for record in &records {
+                    self.report(record);
+                }
             }
+            Ok(Meaning::PurgeOrdered) => self.edge.purge_hint.notify_one(),
             Ok(Meaning::Ignore(run, why)) => events::message_ignored(run, why),
             Err(Unusable::Message { reason, error }) => {
+                // It may quote the message.
+                let (error, _) = redact_text(&error);
                 dead_letters::bury(&self.producer, &delivery, reason, &error, 1, &self.group)
                     .await?;
                 events::message_buried(&error);
@@ -115,6 +127,13 @@ impl Intake {
         if delivery.topic == RunOpened::TOPIC {
             let message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
             Ok(self.opened(message, delivery))
+        } else if delivery.topic == PurgeOrder::TOPIC {
+            let message = self.schemas.decode::<PurgeOrder>(&delivery.payload).await?;
+            Ok(if message.buffer == self.edge.buffer_element {
+                Meaning::PurgeOrdered
+            } else {
+                Meaning::Ignore(message.run, "other buffer")
+            })
         } else {
             let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
             self.closed(message, delivery)
@@ -128,15 +147,17 @@ impl Intake {
         if self.edge.journal.ledger().is_closed(message.run) {
             return Meaning::Ignore(message.run, "already closed");
         }
-        Meaning::Record(Box::new(Record::Opened {
+        let mut said = Announced::of(message.attributes, message.run_type);
+        let opened = Record::Opened {
             run: message.run,
             opening: Opening {
                 started_at: message.started_at,
-                run_type: message.run_type,
-                attributes: message.attributes,
+                run_type: said.run_type.take(),
+                attributes: std::mem::take(&mut said.attributes),
                 trace: delivery.traceparent.clone(),
             },
-        }))
+        };
+        said.records(message.run, opened)
     }
 
     fn closed(&self, message: RunClosed, delivery: &Delivery) -> Result<Meaning, Unusable> {
@@ -156,22 +177,24 @@ impl Intake {
             .map(|file| self.expected(message.run, file))
             .collect::<Result<Vec<_>, _>>()?;
         let version = self.version_of(message.run, &files);
-        Ok(Meaning::Record(Box::new(Record::Closed {
+        let mut said = Announced::of(message.attributes, message.run_type);
+        let closed = Record::Closed {
             run: message.run,
             version,
             closure: Closure {
                 closed_by: ClosedBy::Daq,
                 started_at: message.started_at,
                 ended_at: message.ended_at,
-                run_type: message.run_type,
+                run_type: said.run_type.take(),
                 events: message.events,
-                attributes: message.attributes,
+                attributes: std::mem::take(&mut said.attributes),
                 files,
                 trace: Some(trace_of(delivery).to_string()),
                 learnt_at: Timestamp::now(),
                 instead: None,
             },
-        })))
+        };
+        Ok(said.records(message.run, closed))
     }
 
     /// The version that the announced files belong to: the next one where the buffer
@@ -184,6 +207,7 @@ impl Intake {
             match ledger.knowledge(run, disk, &file.name) {
                 Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                     .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
+                Knowledge::Trashed => std::fs::symlink_metadata(path).is_ok(),
                 _ => false,
             }
         });
@@ -223,8 +247,45 @@ impl Intake {
     }
 }
 
+/// What a DAQ says about a run, without the secrets that it let slip.
+struct Announced {
+    attributes: BTreeMap<String, String>,
+    run_type: Option<String>,
+    found: Vec<Found>,
+}
+
+impl Announced {
+    fn of(attributes: BTreeMap<String, String>, run_type: Option<String>) -> Self {
+        let (attributes, mut found) = secrets::without(attributes);
+        let run_type = run_type.map(|text| redact_text(&text));
+        if let Some((_, Some(kind))) = &run_type {
+            let place = "run type".to_owned();
+            found.push(Found { place, kind: *kind });
+        }
+        Self {
+            attributes,
+            run_type: run_type.map(|(said, _)| said),
+            found,
+        }
+    }
+
+    /// The record of the announcement, and one of the secrets that were in it: after it,
+    /// because a new version of the run begins with nothing.
+    fn records(self, run: RunNumber, announcement: Record) -> Meaning {
+        let mut records = vec![announcement];
+        if !self.found.is_empty() {
+            records.push(Record::Secrets {
+                run,
+                source: SecretSource::Announcement,
+                found: self.found,
+            });
+        }
+        Meaning::Records(records)
+    }
+}
+
 /// The topics that the intake reads.
-pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC];
+pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC, PurgeOrder::TOPIC];
 
 /// The trace that the DAQ began; where it began none that makes sense, one begins here.
 fn trace_of(delivery: &Delivery) -> TraceParent {

@@ -7,7 +7,8 @@
 //! may be away for days; the scan goes on without them.
 //!
 //! It promises that a file is in object storage once, with the bytes that the logger
-//! wrote, before anybody is told so. Freeing the buffer is left to orders.
+//! wrote, before anybody is told so, and that a file leaves the buffer only by an order
+//! that it has checked itself.
 
 mod begin_of_run;
 mod buffer;
@@ -27,8 +28,10 @@ mod keys;
 mod manifest;
 mod metrics;
 mod naming;
+mod purge;
 mod recorder;
 mod scan;
+mod secrets;
 mod side_file;
 mod signals;
 mod source;
@@ -50,6 +53,7 @@ use aquifer_runtime::retry::{RetryPolicy, retry};
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
 use aquifer_storage::{S3Config, S3Element, StorageElement};
+use tokio::sync::Notify;
 
 use crate::buffer::{Buffer, BufferRules};
 use crate::claim::ClaimError;
@@ -59,15 +63,17 @@ use crate::edge::{BufferSeen, Edge};
 use crate::examiner::Examiner;
 use crate::intake::Intake;
 use crate::journal::Journal;
+use crate::purge::Purger;
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::store::Store;
 
 pub use buffer::BufferRules as Rules;
-pub use config::{CloseSign, M2cConfig};
+pub use config::{CloseSign, M2cConfig, PurgeConfig};
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestFile};
 pub use naming::{BufferName, Marker, Naming, Temporary};
+pub use purge::TRASH;
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
@@ -125,6 +131,14 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         TaskKind::Critical,
         record_forever(edge.clone(), settings.m2c.clone(), catalogue),
     );
+    let purger = Purger::new(
+        edge.clone(),
+        m2c.purge.clone(),
+        Arc::clone(&edge.purge_hint),
+    );
+    context
+        .tasks
+        .spawn("purge", TaskKind::Critical, purger.run());
     context.tasks.spawn(
         "intake",
         TaskKind::Critical,
@@ -162,6 +176,7 @@ async fn open_edge(
         signals: Signals {
             producer: format!("m2c@{}", m2c.element_name()),
         },
+        purge_hint: Arc::new(Notify::new()),
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,

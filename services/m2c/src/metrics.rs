@@ -44,6 +44,20 @@ pub(crate) const RECORDING_FAILURES: &str = "aquifer_m2c_recording_failures_tota
 pub(crate) const RUNS_TO_STORE: &str = "aquifer_m2c_runs_to_store";
 /// Runs with news for the catalogue.
 pub(crate) const RUNS_TO_RECORD: &str = "aquifer_m2c_runs_to_record";
+/// Places in run files where secrets lie.
+pub(crate) const SECRETS_FOUND: &str = "aquifer_m2c_secrets_found_total";
+/// Orders to free the buffer that ended, by how.
+pub(crate) const PURGES_ENDED: &str = "aquifer_m2c_purges_ended_total";
+/// Bytes removed from the buffer.
+pub(crate) const PURGED_BYTES: &str = "aquifer_m2c_purged_bytes_total";
+/// Bytes that orders wait to move to the trash.
+pub(crate) const PURGE_WAITING_BYTES: &str = "aquifer_m2c_purge_waiting_bytes";
+/// Bytes in the buffer's trash.
+pub(crate) const PURGE_TRASH_BYTES: &str = "aquifer_m2c_purge_trash_bytes";
+/// Orders that a disarmed ingester would have carried out.
+pub(crate) const PURGES_DISARMED: &str = "aquifer_m2c_purges_disarmed_total";
+/// Times that an order could not be carried further.
+pub(crate) const PURGE_DELAYS: &str = "aquifer_m2c_purge_delays_total";
 
 /// Gives each metric its description.
 pub(crate) fn describe() {
@@ -83,4 +97,19 @@ pub(crate) fn describe() {
     describe_counter!(RECORDING_FAILURES, "times that the catalogue refused a run");
     describe_gauge!(RUNS_TO_STORE, "closed runs with files to store");
     describe_gauge!(RUNS_TO_RECORD, "runs with news for the catalogue");
+    describe_counter!(PURGES_ENDED, "orders to free the buffer that ended, by how");
+    describe_counter!(PURGED_BYTES, "bytes removed from the buffer by order");
+    describe_gauge!(
+        PURGE_WAITING_BYTES,
+        "bytes that orders wait to move to the buffer's trash"
+    );
+    describe_gauge!(PURGE_TRASH_BYTES, "bytes in the buffer's trash");
+    describe_counter!(
+        PURGES_DISARMED,
+        "orders that were checked and not carried out because the ingester is disarmed"
+    );
+    describe_counter!(
+        PURGE_DELAYS,
+        "times that an order could not be carried further, by whether a dependency was away"
+    );
 }

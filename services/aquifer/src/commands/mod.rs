@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod audit;
+mod buffer;
 mod config_cmd;
 mod daq;
 mod dead_letters;
@@ -52,6 +53,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Runs(command) => block_on(runs::run(config, command)),
         Command::Explain(args) => block_on(explain::run(config, args)),
         Command::Audit(args) => block_on(audit::run(config, args)),
+        Command::Buffer(command) => block_on(buffer::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
         Command::Up(_) | Command::Demo(_) | Command::Down(_) | Command::Stack(_) => {
             unreachable!("handled before the configuration is read")

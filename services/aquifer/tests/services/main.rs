@@ -8,5 +8,7 @@ mod crash;
 mod deployment;
 mod faults;
 mod forms;
+mod purge;
+mod secrets;
 mod verdict;
 mod way_of_a_run;

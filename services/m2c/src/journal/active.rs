@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::FileIdentity;
+use aquifer_schemas::redact::Found;
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
 use jiff::Timestamp;
 
-use super::ledger::Knowledge;
-use super::record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
+use super::ledger::{Knowledge, Lying};
+use super::purges::PurgedFile;
+use super::record::{
+    BufferForm, Closure, ExpectedFile, Opening, Record, SecretSource, StoredFacts,
+};
 use super::settled::{Fate, FileMap, KnownFile, Remains, Settled};
 
 /// A run on its way.
@@ -31,6 +35,8 @@ pub struct Active {
     pub older: BTreeMap<FileName, KnownFile>,
     /// Names that the buffer no longer has, and when that was noticed.
     pub gone: BTreeMap<FileName, Timestamp>,
+    /// Where secrets were found in what belongs to the run.
+    pub secrets: BTreeMap<SecretSource, Vec<Found>>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -78,6 +84,16 @@ impl Progress {
             Self::Stored(facts) => facts.disk.as_ref().unwrap_or(name),
             Self::Settled { disk, .. } => disk.as_ref().unwrap_or(name),
             Self::Quarantined { .. } => name,
+        }
+    }
+
+    /// The file called `name` lies there in this form and in no other.
+    fn take_form(&mut self, name: &FileName, form: BufferForm) {
+        let lies = (form.disk != *name).then_some(form.disk);
+        match self {
+            Self::Stored(facts) => (facts.identity, facts.disk) = (form.known.identity, lies),
+            Self::Settled { fate, disk } => (*fate, *disk) = (Fate::Stored(form.known), lies),
+            Self::Quarantined { .. } => {}
         }
     }
 }
@@ -189,6 +205,107 @@ impl Active {
             }
             (Fate::Quarantined(_) | Fate::Older(_), _) => Knowledge::New,
         }
+    }
+
+    /// Where a file of the run lies in the buffer.
+    pub(super) fn lying(&self, name: &FileName) -> Lying {
+        let Some(progress) = self.files.get(name) else {
+            return Lying::Unknown;
+        };
+        let known = match progress.fate() {
+            Fate::Stored(known) => known,
+            Fate::Quarantined(_) => return Lying::Quarantined,
+            Fate::Older(_) => return Lying::Unknown,
+        };
+        let mut under = BTreeMap::from([(progress.disk(name).clone(), known)]);
+        let forms = self.forms.iter().filter(|(of, _)| of == name);
+        under.extend(forms.map(|(_, form)| (form.disk.clone(), form.known)));
+        under.retain(|disk, _| !self.gone.contains_key(disk) && !self.older.contains_key(disk));
+        if under.is_empty() {
+            Lying::Unknown
+        } else {
+            Lying::Under(under.into_iter().collect())
+        }
+    }
+
+    /// Whether the buffer should hold something stored under this name.
+    pub(super) fn expects(&self, disk: &FileName) -> bool {
+        let mut files = self.files.iter();
+        let stored = files.any(|(name, progress)| {
+            matches!(progress.fate(), Fate::Stored(_)) && progress.disk(name) == disk
+        });
+        let form = self.forms.iter().any(|(_, form)| form.disk == *disk);
+        let held = stored || form || self.older.contains_key(disk);
+        held && !self.gone.contains_key(disk)
+    }
+
+    /// Takes files of `version` for what they are after they were moved away and back.
+    pub(super) fn identify(&mut self, version: RunVersion, files: &[PurgedFile]) {
+        for file in files {
+            let (disk, identity) = (file.disk(), file.identity);
+            if version < self.version {
+                if let Some(known) = self.older.get_mut(disk) {
+                    known.identity = identity;
+                }
+                continue;
+            }
+            self.gone.remove(disk);
+            for (_, form) in self.forms.iter_mut().filter(|(_, form)| form.disk == *disk) {
+                form.known.identity = identity;
+            }
+            match self.files.get_mut(&file.name) {
+                Some(progress) if progress.disk(&file.name) != disk => {}
+                Some(Progress::Stored(facts)) => facts.identity = identity,
+                Some(Progress::Settled {
+                    fate: Fate::Stored(known),
+                    ..
+                }) => known.identity = identity,
+                _ => {}
+            }
+        }
+    }
+
+    /// Forgets files of `version` that are gone for good; nobody waits for them.
+    pub(super) fn forget(&mut self, version: RunVersion, gone: &[PurgedFile]) {
+        for PurgedFile { name, .. } in gone.iter().filter(|_| version == self.version) {
+            let is_gone = |disk: &FileName| {
+                let mut gone = gone.iter();
+                gone.any(|file| file.name == *name && file.disk() == disk)
+            };
+            self.forms.retain(|(_, form)| !is_gone(&form.disk));
+            self.gone.retain(|disk, _| !is_gone(disk));
+            let Some(progress) = self.files.get_mut(name) else {
+                continue;
+            };
+            if !is_gone(progress.disk(name)) {
+                continue;
+            }
+            // A form of which the order did not know stays.
+            if let Some(place) = self.forms.iter().position(|(of, _)| of == name) {
+                let (_, form) = self.forms.remove(place);
+                progress.take_form(name, form);
+                continue;
+            }
+            self.files.remove(name);
+            self.closed_files.retain(|file| file.name != *name);
+            if let Some(closure) = &mut self.closure {
+                closure.files.retain(|file| file.name != *name);
+            }
+        }
+        if version < self.version {
+            for file in gone {
+                self.older.remove(file.disk());
+            }
+        }
+    }
+
+    /// Whether nothing is left of the run in the buffer, and nothing is to be told.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.closure.is_none()
+            && self.opening.is_none()
+            && self.closed_files.is_empty()
+            && self.files.is_empty()
+            && self.older.is_empty()
     }
 
     /// What stays of the run, if anything of it is in the buffer.
@@ -345,6 +462,9 @@ impl Active {
                 version,
                 closure,
             });
+        }
+        for (source, found) in self.secrets.clone() {
+            records.push(Record::Secrets { run, source, found });
         }
         for (name, progress) in &self.files {
             let name = name.clone();
