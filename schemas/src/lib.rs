@@ -11,17 +11,19 @@ pub mod events;
 mod fingerprint;
 mod foreign;
 mod message;
+pub mod redact;
 mod wire;
 pub mod words;
 
 pub use announcement::Announcement;
 pub use codec::{CodecError, Decoder, encode};
 pub use events::{
-    AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, EventsTaken, FileStored, RunClosed,
-    RunOpened, RunStored, SlowSample, StoredFile, TakenEvent, schemas,
+    AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, EventsTaken, FileStored, OrderedFile,
+    PurgeOrder, Purged, RunClosed, RunOpened, RunStored, SlowSample, StoredFile, TakenEvent,
+    schemas,
 };
 pub use message::{EVENT_NAMESPACE, Message, MessageSchema, event_id};
 pub use words::{
-    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState, RunId, RunNumber,
-    RunState, RunVersion, Severity, Site, WordError,
+    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, PurgeOutcome, PurgeState, ReplicaState,
+    RunId, RunNumber, RunState, RunVersion, Severity, Site, WordError,
 };

@@ -329,6 +329,34 @@ words! {
 }
 
 words! {
+    /// How far an order to free files of a buffer has come.
+    PurgeState, "purge state" {
+        /// Given; nothing was touched.
+        Proposed = "proposed",
+        /// Everything that it relies on was found true again.
+        Checked = "checked",
+        /// Its files are in the buffer's trash, from where they can be taken back.
+        Trashed = "trashed",
+        /// Its files are gone.
+        Deleted = "deleted",
+        /// It is void, for a reason that stands beside it.
+        Cancelled = "cancelled",
+    }
+}
+
+words! {
+    /// What became of an order to free files of a buffer.
+    PurgeOutcome, "purge outcome" {
+        /// Its files are gone.
+        Purged = "purged",
+        /// It was not carried out.
+        Cancelled = "cancelled",
+        /// A writer of another version gave a word unknown here.
+        Unknown = "unknown",
+    }
+}
+
+words! {
     /// How far a replica may be trusted. Higher is stronger.
     EvidenceLevel, "evidence level" {
         /// It exists.

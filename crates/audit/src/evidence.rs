@@ -1,6 +1,6 @@
 //! What each source says of one run number at one site.
 
-use aquifer_schemas::{FileName, FileState, RunState, RunVersion};
+use aquifer_schemas::{EvidenceLevel, FileName, FileState, RunState, RunVersion};
 use jiff::{SignedDuration, Timestamp};
 
 /// Everything that is said of one run number, by whoever said it. All versions under
@@ -11,6 +11,8 @@ pub struct NumberEvidence {
     pub daq: Vec<DaqRun>,
     /// Run files of this number in the buffer.
     pub buffer: Vec<BufferFile>,
+    /// Run files of this number in the buffer's trash.
+    pub trash: Vec<BufferFile>,
     /// Versions of this number in the catalogue.
     pub catalogue: Vec<CatalogueRun>,
     /// Objects under this number's keys, manifests included.
@@ -85,6 +87,19 @@ pub struct CatalogueFile {
     /// Key of its object, its stored size, and its CRC-64/NVME (sixteen hexadecimal
     /// digits).
     pub object: Option<(String, u64, String)>,
+    /// The order by which it is leaving or has left the buffer.
+    pub ordered: Option<Ordered>,
+}
+
+/// What an order to free the buffer rested on, for one file.
+#[derive(Debug, Clone)]
+pub struct Ordered {
+    /// Evidence of the copy that stays.
+    pub evidence: EvidenceLevel,
+    /// The evidence that the order asked for.
+    pub required: EvidenceLevel,
+    /// What was found of that copy: `crc64nvme:<16 hex digits> size:<bytes>`.
+    pub found: String,
 }
 
 /// An object in storage.

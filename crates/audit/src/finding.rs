@@ -34,6 +34,10 @@ pub enum FindingKind {
     BufferFileDiffers,
     /// The catalogue says that the buffer holds a file; it does not.
     BufferFileMissing,
+    /// A file lies in the buffer's trash and no order put it there.
+    TrashFileUnordered,
+    /// A file left the buffer, and no order with the evidence that it asked for says why.
+    PurgedWithoutEvidence,
     /// The run's row counts other files than there are rows.
     FileRowsMissing,
     /// A run or file has been in progress for too long.

@@ -13,6 +13,7 @@ mod upload;
 
 pub use evidence::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, NumberEvidence, Object,
+    Ordered,
 };
 pub use finding::{Finding, FindingKind, Tally};
 pub use reconcile::reconcile;

@@ -29,6 +29,7 @@ pub fn reconcile(
     };
     audit.daq_list();
     audit.buffer();
+    audit.trash();
     audit.catalogue();
     audit.objects();
     (audit.tally, audit.findings)
@@ -160,13 +161,59 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// What lies in the trash must have been ordered there.
+    fn trash(&mut self) {
+        let evidence = self.evidence;
+        let rows = evidence.catalogue.iter();
+        let rows = rows.flat_map(|run| run.files.iter().map(move |file| (run, file)));
+        for trashed in &evidence.trash {
+            let mut rows = rows.clone().filter(|(_, row)| row.name == trashed.name);
+            // A row that changed just now may be ahead of what was seen in the trash.
+            let explained = |(run, row): (&CatalogueRun, &CatalogueFile)| {
+                is_leaving(row) || !self.deadlines.overdue(run.updated_at)
+            };
+            if !rows.any(explained) {
+                self.find(
+                    FindingKind::TrashFileUnordered,
+                    trashed.name.as_str(),
+                    format!("{} bytes in the buffer's trash, by no order", trashed.size),
+                );
+            }
+        }
+    }
+
+    /// What left the buffer must have left it on proof of a copy.
+    fn proof(&mut self, file: &CatalogueFile) {
+        if !matches!(file.state, FileState::Trashed | FileState::Purged) {
+            return;
+        }
+        let copy = file.object.as_ref();
+        let found = copy.map(|(_, size, crc64nvme)| format!("crc64nvme:{crc64nvme} size:{size}"));
+        let why = match (&file.ordered, found) {
+            (None, _) => "no order says why".to_owned(),
+            (Some(order), _) if order.evidence < order.required => format!(
+                "its order asked for evidence {} and had {}",
+                order.required, order.evidence
+            ),
+            (Some(_), None) => "no copy of it is left".to_owned(),
+            (Some(order), Some(found)) if order.found != found => {
+                format!("its order rested on {}, the copy is {found}", order.found)
+            }
+            _ => return,
+        };
+        let detail = format!("it is {}, and {why}", file.state);
+        self.find(
+            FindingKind::PurgedWithoutEvidence,
+            file.name.as_str(),
+            detail,
+        );
+    }
+
     fn catalogue(&mut self) {
         let evidence = self.evidence;
-        let in_buffer: HashSet<&str> = evidence
-            .buffer
-            .iter()
-            .map(|file| file.name.as_str())
-            .collect();
+        let names = |files: &'a [BufferFile]| files.iter().map(|file| file.name.as_str());
+        let in_buffer: HashSet<&str> = names(&evidence.buffer).collect();
+        let in_trash: HashSet<&str> = names(&evidence.trash).collect();
         let objects: HashMap<&str, &Object> = evidence
             .objects
             .iter()
@@ -175,13 +222,16 @@ impl<'a> Audit<'a> {
         for run in &evidence.catalogue {
             self.run_row(run, &objects);
             for file in &run.files {
-                if file.in_buffer && !in_buffer.contains(file.name.as_str()) {
+                let name = file.name.as_str();
+                let in_trash = is_leaving(file) && in_trash.contains(name);
+                if file.in_buffer && !in_buffer.contains(name) && !in_trash {
                     self.find(
                         FindingKind::BufferFileMissing,
                         file.name.as_str(),
                         "the catalogue says that the buffer holds it; it does not",
                     );
                 }
+                self.proof(file);
                 self.file_row(run, file, &objects);
             }
         }
@@ -326,6 +376,11 @@ impl<'a> Audit<'a> {
 
 fn is_quarantined(file: &CatalogueFile) -> bool {
     matches!(file.state, FileState::Changed | FileState::Vanished)
+}
+
+/// Whether an order has the file on its way out of the buffer.
+fn is_leaving(file: &CatalogueFile) -> bool {
+    matches!(file.state, FileState::PurgeOrdered | FileState::Trashed)
 }
 
 /// Whether two keys are manifests in one folder.

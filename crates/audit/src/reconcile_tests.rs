@@ -1,10 +1,11 @@
 //! A sound run is accounted for; whatever is taken away from any source is found.
 
+use aquifer_schemas::EvidenceLevel;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::evidence::DaqRun;
+use crate::evidence::{DaqRun, Ordered};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -57,6 +58,7 @@ fn sound(files: usize) -> NumberEvidence {
                 modified_at: at(0),
             })
             .collect(),
+        trash: Vec::new(),
         catalogue: vec![CatalogueRun {
             version: 1,
             state: RunState::Stored,
@@ -69,6 +71,7 @@ fn sound(files: usize) -> NumberEvidence {
                     size: Some(100),
                     crc32c: Some("e3069283".to_owned()),
                     in_buffer: true,
+                    ordered: None,
                     object: Some((key(n), 100, "ae8b14860a799888".to_owned())),
                 })
                 .collect(),
@@ -167,6 +170,82 @@ fn a_quarantined_file_is_accounted_for_once() {
     let (tally, findings) = reconcile(&site, 42, &evidence, &deadlines(10_000));
     assert_eq!(findings, []);
     assert_eq!((tally.quarantined, tally.stored), (1, 0));
+}
+
+/// A run of one file that an order has taken to the buffer's trash.
+fn trashed() -> NumberEvidence {
+    let mut evidence = sound(1);
+    evidence.trash.append(&mut evidence.buffer);
+    evidence.catalogue[0].state = RunState::Safe;
+    let file = &mut evidence.catalogue[0].files[0];
+    file.state = FileState::Trashed;
+    file.ordered = Some(Ordered {
+        evidence: EvidenceLevel::E4,
+        required: EvidenceLevel::E3,
+        found: "crc64nvme:ae8b14860a799888 size:100".to_owned(),
+    });
+    evidence
+}
+
+fn purged() -> NumberEvidence {
+    let mut evidence = trashed();
+    evidence.trash.clear();
+    evidence.catalogue[0].state = RunState::BufferFree;
+    let file = &mut evidence.catalogue[0].files[0];
+    file.state = FileState::Purged;
+    file.in_buffer = false;
+    evidence
+}
+
+#[test]
+fn a_file_that_left_the_buffer_by_order_is_accounted_for() {
+    let site = "LNGS".parse().unwrap();
+    for evidence in [trashed(), purged()] {
+        let (tally, findings) = reconcile(&site, 42, &evidence, &deadlines(10_000));
+        assert_eq!(findings, []);
+        assert_eq!(tally.stored, 1);
+    }
+}
+
+#[test]
+fn a_file_that_left_the_buffer_without_proof_is_found() {
+    use FindingKind::{BufferFileMissing, ObjectMissing, PurgedWithoutEvidence as Unproven};
+    type Change = fn(&mut CatalogueFile);
+    let changes: [Change; 4] = [
+        |file| file.ordered = None,
+        |file| file.ordered.as_mut().unwrap().evidence = EvidenceLevel::E2,
+        |file| file.ordered.as_mut().unwrap().found.push('0'),
+        |file| file.object = None,
+    ];
+    for evidence in [trashed(), purged()] {
+        for change in changes {
+            let mut evidence = evidence.clone();
+            change(&mut evidence.catalogue[0].files[0]);
+            let kinds = kinds(&evidence, 10_000);
+            assert!(kinds.contains(&Unproven), "{kinds:?}");
+        }
+    }
+    let mut lost = purged();
+    lost.objects.remove(0);
+    assert!(kinds(&lost, 10_000).contains(&ObjectMissing));
+    let mut taken = trashed();
+    taken.trash.clear();
+    assert_eq!(kinds(&taken, 10_000), [BufferFileMissing]);
+}
+
+#[test]
+fn a_file_in_the_trash_that_nobody_ordered_there_is_found() {
+    let mut evidence = trashed();
+    let row = &mut evidence.catalogue[0];
+    row.state = RunState::Stored;
+    row.files[0].state = FileState::Stored;
+    assert_eq!(
+        kinds(&evidence, 10_000),
+        [
+            FindingKind::TrashFileUnordered,
+            FindingKind::BufferFileMissing
+        ]
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! replays them to where they came from. Whether a message deserves it is decided by
 //! the services: a fault of a dependency is no reason.
 
+use aquifer_schemas::redact::redact_text;
 use aquifer_schemas::{CodecError, DeadLetter, DeadLetterReason, Message as _, event_id};
 use jiff::Timestamp;
 use metrics::counter;
@@ -33,6 +34,8 @@ pub async fn bury(
     attempts: u32,
     consumer: &str,
 ) -> Result<(), BusError> {
+    // The error may quote the message; the message itself stays as it came.
+    let (error, _) = redact_text(error);
     let origin = format!(
         "{}/{}/{}",
         delivery.topic, delivery.partition, delivery.offset

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aquifer_schemas::{FileName, FileState, ReplicaState, RunId, RunState};
+use aquifer_schemas::{FileName, FileState, PurgeState, ReplicaState, RunId, RunState};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,12 +23,14 @@ pub(crate) struct Kept<T> {
     pub(crate) dirty: bool,
 }
 
-/// What a step is about: the run, or a file or replica by its place in the draft.
+/// What a step is about: the run, a file or replica by its place in the draft, or a purge
+/// order by its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
     Run,
     File(usize),
     Replica(usize),
+    Order(u64),
 }
 
 /// One step of a state machine, for the history.
@@ -264,6 +266,25 @@ impl Draft {
         }
         self.log(About::Replica(place), from, &way, why, evidence);
         Ok(())
+    }
+
+    /// Notes a step of a purge order of this run.
+    pub(crate) fn log_order(
+        &mut self,
+        row: u64,
+        from: Option<PurgeState>,
+        to: PurgeState,
+        why: &str,
+        evidence: Option<Value>,
+    ) {
+        self.changed = true;
+        self.steps.push(Step {
+            about: About::Order(row),
+            from: from.map(PurgeState::as_str),
+            to: to.as_str(),
+            why: why.to_owned(),
+            evidence,
+        });
     }
 
     fn log<S: Machine + Word>(

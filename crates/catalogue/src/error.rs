@@ -9,6 +9,7 @@ use std::time::Duration;
 use aquifer_runtime::retry::{Classify, ErrorClass};
 use aquifer_schemas::{FileName, RunId, Site};
 use thiserror::Error;
+use uuid::Uuid;
 
 /// What the catalogue answers when it cannot do what was asked.
 #[derive(Debug, Error)]
@@ -64,6 +65,28 @@ pub enum CatalogueError {
         have: String,
         /// Digests brought.
         got: String,
+    },
+    /// Files of the run may not be freed from its buffer.
+    #[error("{run} cannot be freed: {why}")]
+    NotPurgeable {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        why: String,
+    },
+    /// No such purge order.
+    #[error("purge order {order} is not in the catalogue")]
+    UnknownOrder {
+        /// The order.
+        order: Uuid,
+    },
+    /// The files of an order cannot be taken back.
+    #[error("the files of purge order {order} cannot be taken back: {why}")]
+    NotRestorable {
+        /// The order.
+        order: Uuid,
+        /// Why not.
+        why: String,
     },
     /// The state machine has no way from one state to the other.
     #[error("{what} of {run} cannot go from {from} to {to}")]

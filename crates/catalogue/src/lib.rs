@@ -22,6 +22,7 @@ pub mod machine;
 mod migrate;
 mod outbox;
 mod product;
+mod purge;
 mod read;
 mod registry;
 mod rows;
@@ -42,6 +43,10 @@ pub use lease::Lease;
 pub use migrate::{MigrationReport, SCHEMA_VERSION};
 pub use outbox::{OUTBOX_LEASE, OutboxStatus};
 pub use product::Product;
+pub use purge::{
+    BY_HAND, BufferFound, CopyEvidence, HOLD, NewPurgeOrder, PurgeOrderFile, PurgeOrderFilter,
+    PurgeOrderRow, PurgeStep,
+};
 pub use rows::{
     ElementKind, ElementRow, FileRow, ReplicaRow, RunCursor, RunDetail, RunFile, RunFilter, RunRow,
     SiteRow, TransitionRow,

@@ -78,7 +78,7 @@ pub(crate) fn file_row(columns: &mut Columns) -> Result<FileRow, CatalogueError>
     })
 }
 
-fn identity(columns: &mut Columns) -> Result<Option<FileIdentity>, CatalogueError> {
+pub(crate) fn identity(columns: &mut Columns) -> Result<Option<FileIdentity>, CatalogueError> {
     let (dev, ino, size) = (columns.next()?, columns.next()?, columns.next()?);
     let (mtime_ns, ctime_ns) = (columns.next()?, columns.next()?);
     let parts = (dev, ino, size, mtime_ns, ctime_ns);

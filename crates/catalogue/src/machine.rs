@@ -1,10 +1,11 @@
-//! The state machines of runs, files and replicas: which step may follow which.
+//! The state machines of runs, files, replicas and purge orders: which step may follow
+//! which.
 //!
 //! Pure. Writers move things only along [`path`], so that the history shows every step
 //! and no illegal one. A run's state is never chosen: [`derive_run_state`] computes it
 //! from the run's facts. Which step is *wise* (copies, evidence, age) is for the policy.
 
-use aquifer_schemas::{FileState, ReplicaState, RunState};
+use aquifer_schemas::{FileState, PurgeState, ReplicaState, RunState};
 
 /// A state with its place in a machine.
 pub trait Machine: Copy + Eq + 'static {
@@ -114,6 +115,25 @@ impl Machine for ReplicaState {
             DeleteOrdered => &[Deleting, Suspect],
             Deleting => &[Deleted],
             Deleted => &[Planned],
+        }
+    }
+}
+
+impl Machine for PurgeState {
+    const STATES: &'static [Self] = Self::ALL;
+
+    fn may_begin(self) -> bool {
+        self == Self::Proposed
+    }
+
+    /// What is in the trash can be taken back; what is deleted cannot.
+    fn successors(self) -> &'static [Self] {
+        use PurgeState::{Cancelled, Checked, Deleted, Proposed, Trashed};
+        match self {
+            Proposed => &[Checked, Cancelled],
+            Checked => &[Trashed, Cancelled],
+            Trashed => &[Deleted, Cancelled],
+            Deleted | Cancelled => &[],
         }
     }
 }
@@ -287,6 +307,15 @@ mod tests {
         all_reached::<RunState>();
         all_reached::<FileState>();
         all_reached::<ReplicaState>();
+        all_reached::<PurgeState>();
+    }
+
+    #[test]
+    fn nothing_is_deleted_that_was_not_in_the_trash_and_nothing_deleted_comes_back() {
+        use PurgeState::{Checked, Deleted, Proposed, Trashed};
+        let way = path(Some(Proposed), Deleted).unwrap();
+        assert_eq!(way, [Checked, Trashed, Deleted]);
+        assert_eq!(Deleted.successors(), []);
     }
 
     #[test]

@@ -50,6 +50,8 @@ const MIGRATIONS: &[Migration] = migrations! {
     10 "leases" "V0010__leases.sql",
     11 "work" "V0011__work.sql",
     12 "consumer_journal" "V0012__consumer_journal.sql",
+    13 "purge_orders" "V0013__purge_orders.sql",
+    14 "purge_order_files" "V0014__purge_order_files.sql",
 };
 
 /// Version of the schema that this program needs.

@@ -163,7 +163,7 @@ fn replacing_now(columns: &[&str]) -> String {
     format!("{},updated_at=NOW(6)", replacing(columns))
 }
 
-const FILE_COLUMNS: [&str; 17] = [
+const FILE_COLUMNS: [&str; 18] = [
     "run_id",
     "name",
     "state",
@@ -180,6 +180,7 @@ const FILE_COLUMNS: [&str; 17] = [
     "buffer_ctime_ns",
     "sealed_at",
     "stored_at",
+    "safe_at",
     "reason",
 ];
 
@@ -202,6 +203,7 @@ fn file_values(run: u64, file: &FileRow) -> Vec<Value> {
         identity.map(|identity| identity.ctime_ns).into(),
         opt_time(file.sealed_at),
         opt_time(file.stored_at),
+        opt_time(file.safe_at),
         file.reason.clone().into(),
     ]
 }
@@ -328,6 +330,7 @@ fn step_values(draft: &Draft, step: &Step, who: &str) -> Vec<Value> {
         About::Run => ("run", draft.run.row),
         About::File(place) => ("file", draft.files[place].row.row),
         About::Replica(place) => ("replica", draft.replicas[place].row.row),
+        About::Order(row) => ("order", row),
     };
     vec![
         draft.run.row.into(),

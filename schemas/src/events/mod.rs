@@ -8,6 +8,8 @@ mod alert_signal;
 mod dead_letter;
 mod events_taken;
 mod file_stored;
+mod purge_order;
+mod purged;
 mod run_closed;
 mod run_opened;
 mod run_stored;
@@ -17,6 +19,8 @@ pub use alert_signal::AlertSignal;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
 pub use events_taken::{EventsTaken, TakenEvent};
 pub use file_stored::{FileStored, StoredFile};
+pub use purge_order::{OrderedFile, PurgeOrder};
+pub use purged::Purged;
 pub use run_closed::{ClosedFile, RunClosed};
 pub use run_opened::RunOpened;
 pub use run_stored::RunStored;
@@ -26,7 +30,7 @@ use crate::message::{Message, MessageSchema};
 use crate::words::{RunNumber, Site};
 
 /// The current schema of every message.
-pub fn schemas() -> [&'static MessageSchema; 8] {
+pub fn schemas() -> [&'static MessageSchema; 10] {
     [
         RunOpened::schema(),
         RunClosed::schema(),
@@ -34,6 +38,8 @@ pub fn schemas() -> [&'static MessageSchema; 8] {
         RunStored::schema(),
         EventsTaken::schema(),
         SlowSample::schema(),
+        PurgeOrder::schema(),
+        Purged::schema(),
         AlertSignal::schema(),
         DeadLetter::schema(),
     ]

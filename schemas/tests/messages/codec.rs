@@ -21,6 +21,8 @@ fn every_message_comes_back_as_it_was_sent() {
     round_trip(&samples::run_closed());
     round_trip(&samples::file_stored());
     round_trip(&samples::run_stored());
+    round_trip(&samples::purge_order());
+    round_trip(&samples::purged());
     round_trip(&samples::alert_signal());
     round_trip(&samples::slow_sample());
     round_trip(&samples::events_taken());

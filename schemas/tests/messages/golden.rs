@@ -119,6 +119,16 @@ fn every_version_of_run_stored_is_read() {
 }
 
 #[test]
+fn every_version_of_purge_order_is_read() {
+    check("purge_order", &samples::purge_order());
+}
+
+#[test]
+fn every_version_of_purged_is_read() {
+    check("purged", &samples::purged());
+}
+
+#[test]
 fn every_version_of_alert_signal_is_read() {
     check("alert_signal", &samples::alert_signal());
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use aquifer_schemas::{
     AlertSignal, ClosedBy, ClosedFile, DeadLetter, DeadLetterReason, Encoding, EventsTaken,
-    EvidenceLevel, FileStored, RunClosed, RunOpened, RunStored, Severity, SlowSample, StoredFile,
-    TakenEvent, event_id,
+    EvidenceLevel, FileStored, OrderedFile, PurgeOrder, PurgeOutcome, Purged, RunClosed, RunOpened,
+    RunStored, Severity, SlowSample, StoredFile, TakenEvent, event_id,
 };
 use jiff::Timestamp;
+use uuid::Uuid;
 
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(1_790_000_000_000_000 + micros).unwrap()
@@ -106,6 +107,52 @@ pub(crate) fn run_stored() -> RunStored {
         stored_at: time(3_700_000_000),
         files: vec![stored_file()],
         manifest: Some("LNGS/00042/manifest.json".to_owned()),
+        producer: "m2c@host".to_owned(),
+    }
+}
+
+const ORDER: Uuid = Uuid::from_u128(0x0193_5b1c_6a2e_7d43_9f00_5d2c_8b1a_4e77);
+
+pub(crate) fn purge_order() -> PurgeOrder {
+    PurgeOrder {
+        event_id: event_id(&format!("purge order {ORDER}"), "purge-order", 8),
+        order: ORDER,
+        site: "LNGS".parse().unwrap(),
+        run: 42,
+        version: 1,
+        revision: 8,
+        buffer: "LNGS-buffer".to_owned(),
+        files: vec![OrderedFile {
+            name: "run00042.mid.gz".parse().unwrap(),
+            size: 12_345_678_901,
+            crc64nvme: "ae8b14860a799888".to_owned(),
+            element: "cloud".to_owned(),
+            evidence: EvidenceLevel::E4,
+            evidence_method: "read-back".to_owned(),
+            evidence_at: time(5_400_000_000),
+        }],
+        required: EvidenceLevel::E3,
+        policy: "science.v3".to_owned(),
+        reason: "the buffer is 81 % full".to_owned(),
+        ordered_at: time(5_500_000_000),
+        producer: "tape-r@host".to_owned(),
+    }
+}
+
+pub(crate) fn purged() -> Purged {
+    Purged {
+        event_id: event_id(&format!("purge order {ORDER}"), "cancelled", 9),
+        order: ORDER,
+        site: "LNGS".parse().unwrap(),
+        run: 42,
+        version: 1,
+        revision: 9,
+        buffer: "LNGS-buffer".to_owned(),
+        outcome: PurgeOutcome::Cancelled,
+        files: vec!["run00042.mid.gz".parse().unwrap()],
+        bytes: 0,
+        reason: "run00042.mid.gz grew".to_owned(),
+        ended_at: time(5_600_000_000),
         producer: "m2c@host".to_owned(),
     }
 }

@@ -1,18 +1,22 @@
 //! What an announcement of the DAQ amounts to, whichever way it came: a record for the
 //! journal, or nothing. Asks the journal and the buffer, changes neither.
 
+use std::collections::BTreeMap;
+
 use aquifer_digest::{Crc32c, FileIdentity};
+use aquifer_schemas::redact::{Found, redact_text};
 use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunNumber, RunOpened, RunVersion};
 use jiff::Timestamp;
 
 use crate::edge::Edge;
-use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record};
+use crate::journal::{Closure, ExpectedFile, Knowledge, Opening, Record, SecretSource};
+use crate::secrets;
 
 /// What an announcement amounts to.
 #[derive(Debug)]
 pub(crate) enum Meaning {
-    /// Something to remember.
-    Record(Box<Record>),
+    /// What to remember, in this order.
+    Records(Vec<Record>),
     /// Nothing, and why.
     Nothing(Reason),
 }
@@ -59,15 +63,17 @@ pub(crate) fn opened(edge: &Edge, message: RunOpened, trace: Option<String>) -> 
     if edge.journal.ledger().is_closed(message.run) {
         return Meaning::Nothing(Reason::ClosedAlready);
     }
-    Meaning::Record(Box::new(Record::Opened {
+    let said = Said::of(message.attributes, message.run_type);
+    let opened = Record::Opened {
         run: message.run,
         opening: Opening {
             started_at: message.started_at,
-            run_type: message.run_type,
-            attributes: message.attributes,
+            run_type: said.run_type.clone(),
+            attributes: said.attributes.clone(),
             trace,
         },
-    }))
+    };
+    said.after(message.run, opened)
 }
 
 /// A run ended.
@@ -93,22 +99,64 @@ pub(crate) fn closed(
         .map(|(place, file)| expected(edge, message.run, place, file))
         .collect::<Result<Vec<_>, _>>()?;
     let version = version_of(edge, message.run, &files);
-    Ok(Meaning::Record(Box::new(Record::Closed {
+    let said = Said::of(message.attributes, message.run_type);
+    let closed = Record::Closed {
         run: message.run,
         version,
         closure: Closure {
             closed_by: ClosedBy::Daq,
             started_at: message.started_at,
             ended_at: message.ended_at,
-            run_type: message.run_type,
+            run_type: said.run_type.clone(),
             events: message.events,
-            attributes: message.attributes,
+            attributes: said.attributes.clone(),
             files,
             trace: Some(trace),
             learnt_at: Timestamp::now(),
             instead: None,
         },
-    })))
+    };
+    Ok(said.after(message.run, closed))
+}
+
+/// What a DAQ says about a run, without the secrets that it let slip.
+pub(crate) struct Said {
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Its type.
+    pub run_type: Option<String>,
+    found: Vec<Found>,
+}
+
+impl Said {
+    /// Takes the secrets out.
+    pub(crate) fn of(attributes: BTreeMap<String, String>, run_type: Option<String>) -> Self {
+        let (attributes, mut found) = secrets::without(attributes);
+        let run_type = run_type.map(|text| redact_text(&text));
+        if let Some((_, Some(kind))) = &run_type {
+            let place = "run type".to_owned();
+            found.push(Found { place, kind: *kind });
+        }
+        Self {
+            attributes,
+            run_type: run_type.map(|(said, _)| said),
+            found,
+        }
+    }
+
+    /// The record of the announcement, and one of the secrets that were in it: after it,
+    /// because a new version of the run begins with nothing.
+    fn after(self, run: RunNumber, announcement: Record) -> Meaning {
+        let mut records = vec![announcement];
+        if !self.found.is_empty() {
+            records.push(Record::Secrets {
+                run,
+                source: SecretSource::Announcement,
+                found: self.found,
+            });
+        }
+        Meaning::Records(records)
+    }
 }
 
 /// The version that the announced files belong to: the next one where the buffer
@@ -121,6 +169,7 @@ fn version_of(edge: &Edge, run: RunNumber, files: &[ExpectedFile]) -> RunVersion
         match ledger.knowledge(run, disk, &file.name) {
             Knowledge::Stored(known) => std::fs::symlink_metadata(path)
                 .is_ok_and(|found| FileIdentity::from(&found) != known.identity),
+            Knowledge::Trashed => std::fs::symlink_metadata(path).is_ok(),
             _ => false,
         }
     });

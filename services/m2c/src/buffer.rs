@@ -312,8 +312,8 @@ impl Buffer {
                 seen.insert(trace_of(name.run, name.disk.as_str()));
             }
             let look = match knowledge {
-                Knowledge::Waiting => false,
-                Knowledge::New | Knowledge::OtherForm(_) => true,
+                Knowledge::Waiting | Knowledge::Moving => false,
+                Knowledge::New | Knowledge::OtherForm(_) | Knowledge::Trashed => true,
                 Knowledge::Stored(_) | Knowledge::Quarantined(_) => {
                     recheck || watch.watches(&name.disk)
                 }

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::close_rule::CloseRule;
 use crate::examiner::Examination;
-use crate::journal::{Closure, ExpectedFile, Record, StoredFacts};
+use crate::journal::{Closure, ExpectedFile, Purge, PurgePhase, PurgedFile, Record, StoredFacts};
 use crate::naming::{Marker, Temporary};
+use crate::purge::TRASH;
 use crate::template::FileTemplate;
 
 #[path = "buffer_schedules.rs"]
@@ -586,4 +587,59 @@ fn a_hundred_thousand_files_cost_one_listing() {
             resident().saturating_sub(before)
         );
     }
+}
+
+fn purge(run: RunNumber, own: &str, phase: PurgePhase, identity: FileIdentity) -> Record {
+    Record::Purge {
+        run,
+        order: uuid::Uuid::nil(),
+        purge: Purge {
+            version: 1,
+            phase,
+            files: vec![PurgedFile {
+                name: name(own),
+                disk: None,
+                identity,
+            }],
+        },
+    }
+}
+
+#[test]
+fn what_an_order_moves_is_neither_looked_at_nor_missed() {
+    let mut folder = Folder::new(&["run{run}.mid"], Duration::ZERO);
+    folder.write("run1.mid", "one");
+    folder.write("run2.mid", "two");
+    folder.stored(1, "run1.mid");
+    folder.stored(2, "run2.mid");
+    assert_eq!(folder.scan().gone, []);
+    let sealed = identity(&folder.path("run1.mid")).unwrap().unwrap();
+    folder
+        .ledger
+        .apply(purge(1, "run1.mid", PurgePhase::Moving, sealed));
+    folder.write("run1.mid", "others");
+    assert!(folder.scan_again().found.is_empty(), "the order judges it");
+    folder.write(&format!("{TRASH}/7/run1.mid"), "one");
+    folder.remove("run1.mid");
+    let scan = folder.scan_again();
+    assert_eq!((scan.gone, scan.unrecognised), (vec![], vec![]));
+    folder.remove("run2.mid");
+    assert_eq!(folder.scan().gone, [(2, name("run2.mid"))]);
+}
+
+#[test]
+fn a_file_under_the_name_of_one_in_the_trash_is_of_the_next_version() {
+    let mut folder = Folder::new(&["run{run}.mid"], Duration::ZERO);
+    folder.write("run1.mid", "one");
+    folder.stored(1, "run1.mid");
+    let sealed = identity(&folder.path("run1.mid")).unwrap().unwrap();
+    folder
+        .ledger
+        .apply(purge(1, "run1.mid", PurgePhase::Trashed, sealed));
+    folder.write("run1.mid", "the number again");
+    let scan = folder.scan_again();
+    assert_eq!(scan.found.len(), 1, "{scan:?}");
+    let found = &scan.found[0];
+    assert_eq!((found.run, found.version), (1, 2));
+    assert_eq!(found.instead, Some(Instead::Other));
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_schemas::redact::redact_text;
 use aquifer_schemas::{AlertSignal, Severity, event_id};
 use jiff::Timestamp;
 
@@ -75,7 +76,7 @@ impl Edge {
             ledger.signals().standing(condition.name, subject).cloned()
         };
         let signal = match (standing, summary) {
-            (None, Some(summary)) => self.begun(condition, subject, summary),
+            (None, Some(summary)) => self.begun(condition, subject, &summary),
             (Some(standing), None) => AlertSignal {
                 event_id: event_id(&standing.event_id.to_string(), "cleared", 0),
                 cleared: true,
@@ -90,7 +91,7 @@ impl Edge {
         self.journal.append(Record::Raised { signal }).await
     }
 
-    fn begun(&self, condition: Condition, subject: &str, summary: String) -> AlertSignal {
+    fn begun(&self, condition: Condition, subject: &str, summary: &str) -> AlertSignal {
         let now = Timestamp::now();
         let begin = now.as_microsecond().unsigned_abs();
         AlertSignal {
@@ -100,7 +101,8 @@ impl Edge {
             subject: subject.to_owned(),
             site: Some(self.site.clone()),
             run: None,
-            summary,
+            // It may quote what somebody else said.
+            summary: redact_text(summary).0,
             details: BTreeMap::new(),
             cleared: false,
             occurred_at: now,

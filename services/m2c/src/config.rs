@@ -82,6 +82,23 @@ pub struct M2cConfig {
     pub watch: WatchConfig,
     /// MIDAS's own channels.
     pub midas: MidasConfig,
+    /// How the buffer is freed.
+    pub purge: PurgeConfig,
+}
+
+/// `[m2c.purge]`: how the buffer is freed. Only orders from the catalogue free it, and only
+/// after this ingester has checked them again.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PurgeConfig {
+    /// Whether orders are carried out. Disarmed, the ingester says what it would do and removes nothing.
+    pub armed: bool,
+    /// How long files stay in the buffer's trash, from where they can be taken back, in seconds.
+    pub trash_grace_secs: u64,
+    /// An order that was not begun for so long is void, in seconds.
+    pub order_max_age_secs: u64,
+    /// Pause between two looks for orders; an announcement hastens it, in seconds.
+    pub poll_secs: u64,
 }
 
 impl Default for M2cConfig {
@@ -113,6 +130,18 @@ impl Default for M2cConfig {
             bandwidth: BandwidthConfig::default(),
             watch: WatchConfig::default(),
             midas: MidasConfig::default(),
+            purge: PurgeConfig::default(),
+        }
+    }
+}
+
+impl Default for PurgeConfig {
+    fn default() -> Self {
+        Self {
+            armed: false,
+            trash_grace_secs: 86_400,
+            order_max_age_secs: 3_600,
+            poll_secs: 10,
         }
     }
 }

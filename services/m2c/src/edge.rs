@@ -9,6 +9,7 @@ use aquifer_catalogue::Catalogue;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
 use aquifer_storage::StorageElement;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::BufferRules;
@@ -53,6 +54,8 @@ pub(crate) struct Edge {
     pub signals: Signals,
     /// Files that are uploaded while they grow.
     pub streams: Arc<Streams>,
+    /// Woken when somebody announces an order to free the buffer.
+    pub purge_hint: Arc<Notify>,
     /// How storage and catalogue are retried.
     pub retry: RetryPolicy,
     /// Cancelled when the process drains.

@@ -7,10 +7,12 @@ use aquifer_bus::BusError;
 use aquifer_schemas::{AlertSignal, FileName, FileState, RunId, RunNumber, Severity};
 use aquifer_storage::{PutOutcome, StorageError, StoredObject};
 use metrics::{counter, gauge};
+use uuid::Uuid;
 
 use crate::disk::DiskStatus;
-use crate::journal::{JournalError, Recovery};
+use crate::journal::{JournalError, Recovery, SecretSource};
 use crate::metrics as names;
+use crate::purge::PurgeError;
 use crate::spool::SpoolError;
 use crate::stream::{SentPart, StreamError};
 
@@ -173,6 +175,11 @@ pub(crate) fn manifest_needs_help(run: &RunId, error: &StorageError) {
     counter!(names::FILES_FAILED).increment(1);
 }
 
+pub(crate) fn secrets_found(run: &RunId, source: &SecretSource, places: usize) {
+    tracing::error!(%run, %source, places, "secrets lie in the run's data: it is private");
+    counter!(names::SECRETS_FOUND).increment(places as u64);
+}
+
 pub(crate) fn file_quarantined(run: &RunId, name: &FileName, state: FileState, reason: &str) {
     tracing::error!(%run, file = %name, %state, reason, "file quarantined");
     counter!(names::FILES_QUARANTINED, "state" => state.as_str()).increment(1);
@@ -269,4 +276,63 @@ pub(crate) fn door_open_to_all(address: std::net::SocketAddr) {
 pub(crate) fn daq_silent(error: &dyn std::fmt::Display) {
     tracing::debug!(%error, "the DAQ's web server does not answer");
     counter!(names::DAQ_FAILURES).increment(1);
+}
+
+pub(crate) fn purge_backlog(waiting: u64, trashed: u64) {
+    gauge!(names::PURGE_WAITING_BYTES).set(waiting as f64);
+    gauge!(names::PURGE_TRASH_BYTES).set(trashed as f64);
+}
+
+pub(crate) fn purge_disarmed(order: Uuid, run: &RunId, files: usize, bytes: u64) {
+    tracing::info!(%order, %run, files, bytes, "would be freed from the buffer; hint: m2c.purge.armed");
+    counter!(names::PURGES_DISARMED).increment(1);
+}
+
+pub(crate) fn purge_waits(order: Uuid, why: &str) {
+    tracing::info!(%order, why, "the order to free the buffer waits");
+}
+
+pub(crate) fn purge_trashed(order: Uuid, run: &RunId, files: usize) {
+    tracing::info!(%order, %run, files, "files moved to the buffer's trash");
+}
+
+pub(crate) fn purge_done(order: Uuid, run: &RunId, files: usize, bytes: u64) {
+    tracing::info!(%order, %run, files, bytes, "files removed from the buffer");
+    counter!(names::PURGES_ENDED, "how" => "done").increment(1);
+    counter!(names::PURGED_BYTES).increment(bytes);
+}
+
+pub(crate) fn purge_cancelled(order: Uuid, run: &RunId, why: &str, loud: bool) {
+    if loud {
+        tracing::error!(%order, %run, why, "the order to free the buffer is void");
+    } else {
+        tracing::info!(%order, %run, why, "the order to free the buffer is void");
+    }
+    counter!(names::PURGES_ENDED, "how" => "void").increment(1);
+}
+
+pub(crate) fn purge_foreign(order: Uuid, why: &str) {
+    tracing::warn!(%order, why, "an order is not about this buffer's files and is left alone");
+}
+
+pub(crate) fn purge_stuck(order: Uuid, why: &str) {
+    tracing::error!(%order, why, "the order to free the buffer needs a person");
+}
+
+pub(crate) fn purge_order_delayed(order: Uuid, error: &PurgeError, outage: bool) {
+    if outage {
+        tracing::warn!(%order, %error, "the order to free the buffer waits");
+    } else {
+        tracing::error!(%order, %error, "the order to free the buffer cannot be carried further; it will be tried again");
+    }
+    counter!(names::PURGE_DELAYS, "outage" => outage.to_string()).increment(1);
+}
+
+pub(crate) fn purge_delayed(error: &PurgeError, outage: bool) {
+    if outage {
+        tracing::warn!(%error, "orders to free the buffer wait");
+    } else {
+        tracing::error!(%error, "orders to free the buffer cannot be read; they will be tried again");
+    }
+    counter!(names::PURGE_DELAYS, "outage" => outage.to_string()).increment(1);
 }

@@ -73,6 +73,15 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<(File, FileIdentity)> {
 /// Reads the file under `path` whole. Blocking. Errors are the disk's.
 pub(crate) fn examine(path: &Path, question: &Question) -> io::Result<Examined> {
     let (file, before) = open_regular(path)?;
+    examine_open(file, before, question)
+}
+
+/// Reads a file whole that was opened as `before`, from where it stands. Blocking.
+pub(crate) fn examine_open(
+    file: File,
+    before: FileIdentity,
+    question: &Question,
+) -> io::Result<Examined> {
     let mut source = Counting {
         file,
         digester: Digester::new(),

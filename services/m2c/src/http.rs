@@ -26,7 +26,7 @@ use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::announcement::{self, Impossible, Meaning, Reason};
+use crate::announcement::{self, Impossible, Meaning, Reason, Said};
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Closure, Knowledge, Record};
@@ -117,15 +117,22 @@ impl Desk {
     /// Keeps the announcement for the bus, then for itself; both are on disk when this
     /// returns. In this order, because an announcement that is only on the bus is found
     /// by the scan, and one that is only here would be told to nobody else.
-    async fn keep(&self, letter: Letter, trace: String, record: Record) -> Result<(), Refusal> {
+    async fn keep(
+        &self,
+        letter: Letter,
+        trace: String,
+        records: Vec<Record>,
+    ) -> Result<(), Refusal> {
         let forgetful = |error: String| Refusal::Forgetful(error);
         let put = self.edge.spool.put(letter, Some(trace)).await;
         put.map_err(|error| forgetful(error.to_string()))?;
-        let kept = self.edge.journal.append(record).await;
-        kept.map_err(|error| {
-            events::journal_failed(&error);
-            forgetful(error.to_string())
-        })?;
+        for record in records {
+            let kept = self.edge.journal.append(record).await;
+            kept.map_err(|error| {
+                events::journal_failed(&error);
+                forgetful(error.to_string())
+            })?;
+        }
         crash_point(steps::MESSAGE_JOURNALED);
         Ok(())
     }
@@ -146,12 +153,14 @@ async fn run_opened(
     let desk = door.desk()?;
     desk.admit(&headers)?;
     let notice: OpenedNotice = parse(&body)?;
-    let message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
+    let mut message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
     let run = message.run;
     let trace = TraceParent::new_root().to_string();
     match announcement::opened(&desk.edge, message.clone(), Some(trace.clone())) {
-        Meaning::Record(record) => {
-            desk.keep(Letter::Opened(message), trace, *record).await?;
+        Meaning::Records(records) => {
+            let said = Said::of(message.attributes, message.run_type);
+            (message.attributes, message.run_type) = (said.attributes, said.run_type);
+            desk.keep(Letter::Opened(message), trace, records).await?;
             Ok(desk.accepted(run))
         }
         Meaning::Nothing(why) => Err(refused(&desk.edge, why, run)),
@@ -166,21 +175,25 @@ async fn run_closed(
     let desk = door.desk()?;
     desk.admit(&headers)?;
     let notice: ClosedNotice = parse(&body)?;
-    let message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
+    let mut message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
     let run = message.run;
     let trace = TraceParent::new_root().to_string();
     match announcement::closed(&desk.edge, message.clone(), trace.clone())? {
-        Meaning::Record(record) => {
-            if let Record::Closed {
-                version, closure, ..
-            } = &*record
-            {
-                contradicts(&desk.edge, run, *version, closure)
+        Meaning::Records(records) => {
+            let closed = records.iter().find_map(|record| match record {
+                Record::Closed {
+                    version, closure, ..
+                } => Some((*version, closure)),
+                _ => None,
+            });
+            if let Some((version, closure)) = closed {
+                contradicts(&desk.edge, run, version, closure)
                     .map_or(Ok(()), |what| Err(Refusal::Contradiction(what)))?;
-                let id = desk.edge.run_id(run, *version);
+                let id = desk.edge.run_id(run, version);
                 let files = closure.files.len();
-                desk.keep(Letter::Closed(message), trace, *record.clone())
-                    .await?;
+                let said = Said::of(message.attributes, message.run_type);
+                (message.attributes, message.run_type) = (said.attributes, said.run_type);
+                desk.keep(Letter::Closed(message), trace, records).await?;
                 events::run_closed(&id, "daq", files);
             }
             Ok(desk.accepted(run))

@@ -61,6 +61,7 @@ async fn edge(folder: &Path) -> Edge {
         },
         buffer_seen: BufferSeen::default(),
         examiner: Examiner::new().0,
+        purge_hint: Arc::default(),
         streams: Streams::new(config.stream.clone()).unwrap(),
         retry: RetryPolicy::default(),
         shutdown,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
-use aquifer_schemas::{DeadLetterReason, Message, RunClosed, RunNumber, RunOpened};
+use aquifer_schemas::redact::redact_text;
+use aquifer_schemas::{DeadLetterReason, Message, PurgeOrder, RunClosed, RunNumber, RunOpened};
 
-use crate::announcement::{self, Impossible, Meaning};
+use crate::announcement::{self, Impossible, Meaning, Reason};
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::Record;
@@ -104,20 +105,28 @@ impl Intake {
     /// Whether the message is dealt with.
     async fn take_now(&self, delivery: &Delivery) -> bool {
         match self.understand(delivery).await {
-            Ok((_, Meaning::Record(record))) => {
-                if let Err(error) = self.edge.journal.append(Record::clone(&record)).await {
-                    events::journal_failed(&error);
-                    return false;
+            Ok((_, Meaning::Records(records))) => {
+                for record in &records {
+                    if let Err(error) = self.edge.journal.append(record.clone()).await {
+                        events::journal_failed(&error);
+                        return false;
+                    }
                 }
                 crash_point(steps::MESSAGE_JOURNALED);
-                self.report(&record);
+                for record in &records {
+                    self.report(record);
+                }
                 true
             }
             Ok((run, Meaning::Nothing(why))) => {
                 events::message_ignored(run, why.as_str());
                 true
             }
-            Err(Unusable::Message { reason, error }) => self.bury(delivery, reason, &error).await,
+            Err(Unusable::Message { reason, error }) => {
+                // It may quote the message.
+                let (error, _) = redact_text(&error);
+                self.bury(delivery, reason, &error).await
+            }
             Err(Unusable::Bus(error)) => {
                 events::bus_needs_help(&error);
                 false
@@ -157,6 +166,14 @@ impl Intake {
             let trace = delivery.traceparent.clone();
             let run = message.run;
             Ok((run, announcement::opened(&self.edge, message, trace)))
+        } else if delivery.topic == PurgeOrder::TOPIC {
+            let message = self.schemas.decode::<PurgeOrder>(&delivery.payload).await?;
+            if message.buffer != self.edge.buffer_element {
+                return Ok((message.run, Meaning::Nothing(Reason::OtherBuffer)));
+            }
+            // The order itself is in the catalogue.
+            self.edge.purge_hint.notify_one();
+            Ok((message.run, Meaning::Records(Vec::new())))
         } else {
             let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
             let trace = trace_of(delivery).to_string();
@@ -167,7 +184,7 @@ impl Intake {
 }
 
 /// The topics that the intake reads.
-pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC];
+pub(crate) const TOPICS: &[&str] = &[RunOpened::TOPIC, RunClosed::TOPIC, PurgeOrder::TOPIC];
 
 /// The trace that the DAQ began; where it began none that makes sense, one begins here.
 fn trace_of(delivery: &Delivery) -> TraceParent {

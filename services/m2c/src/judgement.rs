@@ -100,7 +100,7 @@ impl Watch {
             return Ok(Judgement::Open);
         };
         match knowledge {
-            Knowledge::Waiting => Ok(Judgement::Open),
+            Knowledge::Waiting | Knowledge::Moving => Ok(Judgement::Open),
             Knowledge::Stored(known) if known.identity == identity => {
                 self.watched.remove(&name.disk);
                 Ok(Judgement::AsStored)
@@ -112,13 +112,16 @@ impl Watch {
             Knowledge::Stored(known) | Knowledge::OtherForm(known) => {
                 self.compare(name, knowledge, known, identity, now)
             }
-            Knowledge::New | Knowledge::Quarantined(_) => {
+            Knowledge::New | Knowledge::Quarantined(_) | Knowledge::Trashed => {
                 if self.has_better_name(name) {
                     self.watched.remove(&name.disk);
                     return Ok(Judgement::Open);
                 }
                 let sign = self.sign(name, identity, marked, now)?;
-                Ok(self.close(name, identity, sign, None, now))
+                // The file that had this name is in the trash: this is another.
+                let other = knowledge == Knowledge::Trashed;
+                let instead = other.then_some(Instead::Other);
+                Ok(self.close(name, identity, sign, instead, now))
             }
         }
     }

@@ -7,7 +7,8 @@
 //! may be away for days; the scan goes on without them.
 //!
 //! It promises that a file is in object storage once, with the bytes that the logger
-//! wrote, before anybody is told so. Freeing the buffer is left to orders.
+//! wrote, before anybody is told so, and that a file leaves the buffer only by an order
+//! that it has checked itself.
 
 mod announcement;
 mod begin_of_run;
@@ -36,8 +37,10 @@ mod metrics;
 mod naming;
 mod notice;
 mod pace;
+mod purge;
 mod recorder;
 mod scan;
+mod secrets;
 mod side_file;
 mod signals;
 mod source;
@@ -63,8 +66,8 @@ use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
 use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
-
 use futures::FutureExt as _;
+use tokio::sync::Notify;
 
 use crate::buffer::{Buffer, BufferRules};
 use crate::claim::ClaimError;
@@ -77,6 +80,7 @@ use crate::intake::Intake;
 use crate::journal::{Journal, Ledger};
 use crate::links::Links;
 use crate::pace::{Pacer, Schedule};
+use crate::purge::Purger;
 use crate::recorder::Recorder;
 use crate::signals::Signals;
 use crate::spool::Spool;
@@ -85,7 +89,7 @@ use crate::store::Store;
 use crate::stream::Streams;
 
 pub use buffer::BufferRules as Rules;
-pub use config::{CloseSign, M2cConfig};
+pub use config::{CloseSign, M2cConfig, PurgeConfig};
 pub use daq::{MidasConfig, SlowConfig};
 pub use disk::DiskStatus;
 pub use http::Door;
@@ -94,6 +98,7 @@ pub use links::PartStatus;
 pub use manifest::{Manifest, ManifestFile, StoredAs};
 pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
+pub use purge::TRASH;
 pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
 pub use tap::{SlowBank, TapConfig};
@@ -173,6 +178,12 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
             Producer::connect(&settings.kafka)?,
         ),
     );
+    let purger = Purger::new(
+        edge.clone(),
+        m2c.purge.clone(),
+        Arc::clone(&edge.purge_hint),
+    );
+    critical("purge", purger.run().boxed());
     if let Some(mhttpd) = mhttpd {
         if heard {
             let speaking = daq::speak_forever(edge.clone(), mhttpd.clone(), said);
@@ -224,6 +235,7 @@ async fn open_edge(
             producer: format!("m2c@{}", m2c.element_name()),
         },
         streams: Streams::new(m2c.stream.clone()).map_err(anyhow::Error::msg)?,
+        purge_hint: Arc::new(Notify::new()),
         retry: RetryPolicy::default(),
         shutdown: context.shutdown.clone(),
         site,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Active;
+use crate::secrets;
 
 /// Version of the manifest's format.
 const FORMAT: u32 = 1;
@@ -98,7 +99,7 @@ impl Manifest {
             closed_by: closure.closed_by,
             run_type: closure.run_type.clone(),
             events: closure.events,
-            attributes: closure.attributes.clone(),
+            attributes: secrets::attributes(&closure.attributes, active),
             trace: closure.trace.clone(),
             files: files.collect(),
         })

@@ -74,6 +74,20 @@ pub(crate) const SPOOL_FAILURES: &str = "aquifer_m2c_spool_failures_total";
 pub(crate) const SAMPLES_DROPPED: &str = "aquifer_m2c_samples_dropped_total";
 /// Requests to the DAQ's web server that failed.
 pub(crate) const DAQ_FAILURES: &str = "aquifer_m2c_daq_failures_total";
+/// Places in run files where secrets lie.
+pub(crate) const SECRETS_FOUND: &str = "aquifer_m2c_secrets_found_total";
+/// Orders to free the buffer that ended, by how.
+pub(crate) const PURGES_ENDED: &str = "aquifer_m2c_purges_ended_total";
+/// Bytes removed from the buffer.
+pub(crate) const PURGED_BYTES: &str = "aquifer_m2c_purged_bytes_total";
+/// Bytes that orders wait to move to the trash.
+pub(crate) const PURGE_WAITING_BYTES: &str = "aquifer_m2c_purge_waiting_bytes";
+/// Bytes in the buffer's trash.
+pub(crate) const PURGE_TRASH_BYTES: &str = "aquifer_m2c_purge_trash_bytes";
+/// Orders that a disarmed ingester would have carried out.
+pub(crate) const PURGES_DISARMED: &str = "aquifer_m2c_purges_disarmed_total";
+/// Times that an order could not be carried further.
+pub(crate) const PURGE_DELAYS: &str = "aquifer_m2c_purge_delays_total";
 
 /// Gives each metric its description.
 pub(crate) fn describe() {
@@ -158,4 +172,19 @@ pub(crate) fn describe() {
         "slow-control samples dropped while the bus was away"
     );
     describe_counter!(DAQ_FAILURES, "requests to the DAQ's web server that failed");
+    describe_counter!(PURGES_ENDED, "orders to free the buffer that ended, by how");
+    describe_counter!(PURGED_BYTES, "bytes removed from the buffer by order");
+    describe_gauge!(
+        PURGE_WAITING_BYTES,
+        "bytes that orders wait to move to the buffer's trash"
+    );
+    describe_gauge!(PURGE_TRASH_BYTES, "bytes in the buffer's trash");
+    describe_counter!(
+        PURGES_DISARMED,
+        "orders that were checked and not carried out because the ingester is disarmed"
+    );
+    describe_counter!(
+        PURGE_DELAYS,
+        "times that an order could not be carried further, by whether a dependency was away"
+    );
 }

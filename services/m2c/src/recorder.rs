@@ -21,6 +21,7 @@ use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Active, BufferForm, Closure, Ledger, Progress, Record, StoredFacts};
+use crate::secrets;
 use crate::signals::Signals;
 use crate::steps;
 use crate::store::trace_of;
@@ -149,7 +150,7 @@ impl Recorder {
                 closed,
                 files,
                 manifest_key: active.manifest.clone(),
-                signals: Vec::new(),
+                signals: self.secrets(run, active, closure),
             };
             catalogue.record_stored(&stored).await?.row
         };
@@ -231,6 +232,8 @@ impl Recorder {
 
     fn opened(&self, run: &RunId, active: &Active) -> OpenedRun {
         let opening = active.opening.as_ref();
+        let announced = opening.map(|opening| opening.attributes.clone());
+        let announced = announced.unwrap_or_default();
         OpenedRun {
             id: run.clone(),
             started_at: opening
@@ -244,9 +247,7 @@ impl Recorder {
                 })
                 .unwrap_or_else(Timestamp::now),
             run_type: opening.and_then(|opening| opening.run_type.clone()),
-            attributes: opening
-                .map(|opening| attributes(&opening.attributes))
-                .unwrap_or_default(),
+            attributes: attributes(&secrets::attributes(&announced, active)),
             trace: opening.and_then(|opening| opening.trace.clone()),
             streaming: active.streams.keys().cloned().collect(),
             who: self.edge.signals.producer.clone(),
@@ -274,20 +275,33 @@ impl Recorder {
             run_type,
             closed_by: closure.closed_by,
             events: closure.events,
-            attributes: attributes(&closure.attributes),
+            attributes: attributes(&secrets::attributes(&closure.attributes, active)),
             files: files.collect(),
             buffer: self.edge.buffer_element.clone(),
             trace: closure.trace.clone(),
             who: self.edge.signals.producer.clone(),
             announce: closure.closed_by != aquifer_schemas::ClosedBy::Daq,
-            signals: self.signals(run, closure),
+            signals: self.signals(run, active, closure),
         }
     }
 
-    fn signals(&self, run: &RunId, closure: &Closure) -> Vec<AlertSignal> {
-        self.edge
-            .signals
-            .of_closure(run, closure.closed_by, closure.instead, closure.learnt_at)
+    fn secrets(&self, run: &RunId, active: &Active, closure: &Closure) -> Vec<AlertSignal> {
+        let signals = &self.edge.signals;
+        let secrets = active.secrets.iter();
+        secrets
+            .map(|(source, found)| signals.secrets(run, source, found, closure.learnt_at))
+            .collect()
+    }
+
+    fn signals(&self, run: &RunId, active: &Active, closure: &Closure) -> Vec<AlertSignal> {
+        let signals = &self.edge.signals;
+        let (by, at) = (closure.closed_by, closure.learnt_at);
+        let mut all = signals.of_closure(run, by, closure.instead, at);
+        // Where files are stored, the secrets are told with them.
+        if active.stored().next().is_none() {
+            all.extend(self.secrets(run, active, closure));
+        }
+        all
     }
 }
 

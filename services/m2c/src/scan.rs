@@ -132,6 +132,10 @@ async fn take_in(edge: &Edge, scan: Scan) -> Result<(), JournalError> {
         edge.examiner.forget(&disk);
     }
     for (run, disk) in scan.gone {
+        // An order may have taken it away since.
+        if !edge.journal.ledger().expects(run, &disk) {
+            continue;
+        }
         events::file_left(run, &disk);
         let at = Timestamp::now();
         edge.journal.append(Record::Gone { run, disk, at }).await?;

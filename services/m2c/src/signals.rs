@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_schemas::redact::{Found, redact_text};
 use aquifer_schemas::{
     AlertSignal, ClosedBy, FileName, FileState, RunId, Severity, Site, event_id,
 };
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::disk::DiskStatus;
-use crate::journal::Instead;
+use crate::journal::{Instead, SecretSource};
+use crate::secrets;
 
 /// Builds the signals of one ingester.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ impl Signals {
             run,
             "run-closed-by-inference",
             Severity::Warning,
-            format!("run {run} was never closed by its DAQ: its files were quiet, and it was closed by inference"),
+            &format!("run {run} was never closed by its DAQ: its files were quiet, and it was closed by inference"),
             at,
         )
     }
@@ -36,7 +39,7 @@ impl Signals {
             run,
             "run-number-reused",
             Severity::Error,
-            format!(
+            &format!(
                 "run number {} was used again at {}: the new data are version {}",
                 run.number, run.site, run.version
             ),
@@ -50,7 +53,7 @@ impl Signals {
             run,
             "run-appended-to",
             Severity::Error,
-            format!(
+            &format!(
                 "a file of run {} at {} was appended to after it had been stored: \
                  with what was added it is version {}",
                 run.number, run.site, run.version
@@ -76,14 +79,60 @@ impl Signals {
             run,
             kind,
             severity,
-            format!("file `{name}` of run {run} is quarantined: {reason}"),
+            &format!("file `{name}` of run {run} is quarantined: {reason}"),
             at,
         );
         signal.event_id = event_id(&format!("file:{run}:{name}"), kind, 0);
         signal.details.insert("file".to_owned(), name.to_string());
         signal
             .details
-            .insert("reason".to_owned(), reason.to_owned());
+            .insert("reason".to_owned(), redact_text(reason).0);
+        signal
+    }
+
+    /// Secrets lie in what belongs to the run. Says where, never which.
+    pub(crate) fn secrets(
+        &self,
+        run: &RunId,
+        source: &SecretSource,
+        found: &[Found],
+        at: Timestamp,
+    ) -> AlertSignal {
+        let name = match source {
+            SecretSource::Announcement => "secret-in-announcement",
+            SecretSource::File(_) => "secret-in-run-data",
+        };
+        let summary = format!(
+            "secrets lie in {} places of run {run} ({source}), which is private now; change them and keep them out of what the DAQ writes",
+            found.len()
+        );
+        let mut signal = self.about_run(run, name, Severity::Error, &summary, at);
+        signal.event_id = event_id(&format!("secrets:{run}:{source}"), name, 0);
+        let places = ("places".to_owned(), secrets::places(found));
+        let source = ("source".to_owned(), source.to_string());
+        signal.details.extend([places, source]);
+        signal
+    }
+
+    /// An order to free files of the run is void for a reason that a person should know.
+    pub(crate) fn purge_cancelled(
+        &self,
+        run: &RunId,
+        order: Uuid,
+        severity: Severity,
+        reason: &str,
+        at: Timestamp,
+    ) -> AlertSignal {
+        let summary =
+            format!("files of run {run} were not freed from the buffer by order: {reason}");
+        let mut signal = self.about_run(run, "purge-cancelled", severity, &summary, at);
+        signal.event_id = event_id(&format!("purge order {order}"), "purge-cancelled", 0);
+        let details = [
+            ("order", order.to_string()),
+            ("reason", redact_text(reason).0),
+        ];
+        let details = details.map(|(name, value)| (name.to_owned(), value));
+        signal.details.extend(details);
         signal
     }
 
@@ -102,7 +151,7 @@ impl Signals {
             run,
             "file-left-buffer",
             Severity::Warning,
-            format!("file `{name}` of run {run}: {}", Self::LEFT),
+            &format!("file `{name}` of run {run}: {}", Self::LEFT),
             at,
         );
         let when = at.as_microsecond().unsigned_abs();
@@ -116,7 +165,7 @@ impl Signals {
         run: &RunId,
         name: &str,
         severity: Severity,
-        summary: String,
+        summary: &str,
         occurred_at: Timestamp,
     ) -> AlertSignal {
         AlertSignal {
@@ -126,7 +175,8 @@ impl Signals {
             subject: run.to_string(),
             site: Some(run.site.clone()),
             run: Some(run.number),
-            summary,
+            // Reasons may quote what somebody else said.
+            summary: redact_text(summary).0,
             details: BTreeMap::new(),
             cleared: false,
             occurred_at,

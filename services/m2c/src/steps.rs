@@ -57,3 +57,41 @@ pub const STREAMING: &[&str] = &[
     STREAM_SENT,
     STREAM_VERIFIED,
 ];
+
+/// The catalogue knows that an order was checked.
+pub const PURGE_CHECKED: &str = "m2c.purge-checked";
+/// The journal knows which files an order moves; none is moved.
+pub const PURGE_BEGUN: &str = "m2c.purge-begun";
+/// A file is in the trash, its side file is not.
+pub const PURGE_MOVED: &str = "m2c.purge-moved";
+/// The journal knows that the files are in the trash, the catalogue does not.
+pub const PURGE_TRASHED: &str = "m2c.purge-trashed";
+/// The catalogue knows that there is no way back; nothing is removed.
+pub const PURGE_COMMITTED: &str = "m2c.purge-committed";
+/// A file is gone, its side file is not.
+pub const PURGE_UNLINKED: &str = "m2c.purge-unlinked";
+/// The catalogue knows that the files are gone, the journal does not.
+pub const PURGE_TOLD: &str = "m2c.purge-told";
+/// The order is done.
+pub const PURGE_ENDED: &str = "m2c.purge-ended";
+/// The journal knows that files are put back; none is.
+pub const RESTORE_BEGUN: &str = "m2c.restore-begun";
+/// A file is in its place again, its side file is not.
+pub const RESTORE_MOVED: &str = "m2c.restore-moved";
+/// The catalogue knows that the files are in their place, the journal does not.
+pub const RESTORE_TOLD: &str = "m2c.restore-told";
+
+/// Every step of an order that is carried out.
+pub const PURGE: &[&str] = &[
+    PURGE_CHECKED,
+    PURGE_BEGUN,
+    PURGE_MOVED,
+    PURGE_TRASHED,
+    PURGE_COMMITTED,
+    PURGE_UNLINKED,
+    PURGE_TOLD,
+    PURGE_ENDED,
+];
+
+/// Every step of files that are put back.
+pub const RESTORE: &[&str] = &[RESTORE_BEGUN, RESTORE_MOVED, RESTORE_TOLD];

@@ -19,8 +19,11 @@ use crate::conditions;
 use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
-use crate::journal::{Active, Encoded, ExpectedFile, JournalError, Record, StoredFacts};
+use crate::journal::{
+    Active, Encoded, ExpectedFile, JournalError, Record, SecretSource, StoredFacts,
+};
 use crate::manifest::Manifest;
+use crate::secrets;
 use crate::source::Source;
 use crate::steps;
 use crate::stream::{self, StreamError};
@@ -129,6 +132,7 @@ impl Store {
             Ok(source) => source,
             Err(reason) => return self.wait(run, active, file, reason).await,
         };
+        self.look_for_secrets(run, active, &source).await?;
         // Whoever follows the file lets go of it first.
         let _hold = self.edge.streams.take(run.number, &file.name).await;
         if self.is_streamed(run, &source) {
@@ -161,6 +165,34 @@ impl Store {
         tokio::task::spawn_blocking(move || Source::look_at(&rules, &examiner, file))
             .await
             .unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Remembers where secrets lie in a file before it is stored, so that nobody hears of
+    /// the file without hearing of them.
+    async fn look_for_secrets(
+        &self,
+        run: &RunId,
+        active: &Active,
+        file: &Source,
+    ) -> Result<(), Halt> {
+        let source = SecretSource::File(file.file.name.clone());
+        let (path, number) = (self.edge.rules.path(&file.disk), run.number);
+        let looked = tokio::task::spawn_blocking(move || secrets::in_file(&path, number));
+        // What cannot be read now is looked at again when the file is stored.
+        let found = looked.await.map_err(|_| Halt::Draining)?;
+        if found.is_empty() || active.secrets.get(&source) == Some(&found) {
+            return Ok(());
+        }
+        events::secrets_found(run, &source, found.len());
+        self.edge
+            .journal
+            .append(Record::Secrets {
+                run: run.number,
+                source,
+                found,
+            })
+            .await?;
+        Ok(())
     }
 
     async fn store_file(

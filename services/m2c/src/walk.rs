@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use crate::naming::Naming;
+use crate::purge::TRASH;
 
 /// Folders that are nobody's business here.
 const OTHERS_FOLDERS: [&str; 1] = ["lost+found"];
@@ -60,6 +61,10 @@ fn list(
             name.push('/');
         }
         name.push_str(&last);
+        if name == TRASH {
+            // What lies there is on its way out.
+            continue;
+        }
         if !entry.file_type()?.is_dir() {
             visit(Entry::File(&name));
         } else if naming.may_hold(&name) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::FileIdentity;
-use aquifer_schemas::{AlertSignal, RunId, RunState};
+use aquifer_schemas::{AlertSignal, PurgeState, RunId, RunState};
 use proptest::prelude::*;
 
 use super::*;
@@ -175,6 +175,7 @@ fn check_steps(before: &Draft, new: bool, steps: &[Step]) {
             About::Run => ("run".to_owned(), legal::<RunState>(step)),
             About::File(place) => (format!("file {place}"), legal::<FileState>(step)),
             About::Replica(place) => (format!("replica {place}"), legal::<ReplicaState>(step)),
+            About::Order(row) => (format!("order {row}"), legal::<PurgeState>(step)),
         };
         assert!(legal, "{step:?}");
         assert_eq!(states.insert(key, step.to), step.from, "{step:?}");

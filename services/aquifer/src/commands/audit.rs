@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use aquifer_audit::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, NumberEvidence,
-    Object, Tally, Upload, reconcile,
+    Object, Ordered, Tally, Upload, reconcile,
 };
-use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
-use aquifer_m2c::Keys;
-use aquifer_schemas::{FileName, ReplicaState, RunNumber, Site};
+use aquifer_catalogue::{Catalogue, PurgeOrderFilter, PurgeOrderRow, RunDetail, RunFilter};
+use aquifer_m2c::{Keys, Rules, TRASH};
+use aquifer_schemas::{FileName, FileState, PurgeState, ReplicaState, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
 use aquifer_storage::{ObjectKey, S3Element, StorageElement, StorageError};
 use futures::TryStreamExt;
@@ -84,6 +84,7 @@ pub(super) async fn audit(
     collected.catalogue(&catalogue, config).await?;
     collected.storage(config, read_back).await?;
     collected.buffer(config)?;
+    collected.leaving(&catalogue, config).await?;
     collected.daq_list(config)?;
     let mut tally = Tally::default();
     let mut findings = Vec::new();
@@ -158,16 +159,38 @@ impl Collected {
         }
         let site: Site = config.m2c.site.parse()?;
         let rules = config.m2c.rules()?;
+        // A buffer that is not there is not an empty one.
+        std::fs::metadata(folder).with_context(|| folder.display().to_string())?;
+        self.folder(&site, &rules, |number| &mut number.buffer)?;
+        let Some(orders) = existing(std::fs::read_dir(folder.join(TRASH)))? else {
+            return Ok(());
+        };
+        for order in orders {
+            let trash = Rules {
+                folder: order?.path(),
+                ..rules.clone()
+            };
+            self.folder(&site, &trash, |number| &mut number.trash)?;
+        }
+        Ok(())
+    }
+
+    /// Run files of the folder of `rules`; one that has gone meanwhile is empty.
+    fn folder(
+        &mut self,
+        site: &Site,
+        rules: &Rules,
+        into: impl Fn(&mut NumberEvidence) -> &mut Vec<BufferFile>,
+    ) -> anyhow::Result<()> {
+        let folder = &rules.folder;
         let mut names = Vec::new();
-        rules
-            .files(&mut |name| names.push(name.to_owned()))
+        existing(rules.files(&mut |name| names.push(name.to_owned())))
             .with_context(|| folder.display().to_string())?;
         for text in names {
             let path = folder.join(&text);
-            let metadata = match std::fs::symlink_metadata(&path) {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error).with_context(|| path.display().to_string()),
+            let metadata = existing(std::fs::symlink_metadata(&path));
+            let Some(metadata) = metadata.with_context(|| path.display().to_string())? else {
+                continue;
             };
             match rules.naming.recognise(&text) {
                 Some(name) => {
@@ -177,9 +200,33 @@ impl Collected {
                         size: metadata.len(),
                         modified_at: Timestamp::try_from(metadata.modified()?)?,
                     };
-                    self.of(site.clone(), name.run).buffer.push(file);
+                    into(self.of(site.clone(), name.run)).push(file);
                 }
                 None => self.unrecognised.push(text),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the catalogue again for runs of which it said more than the buffer showed: an
+    /// order may have taken their files away meanwhile.
+    async fn leaving(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
+        let buffer = config.m2c.element_name();
+        for ((site, number), evidence) in &mut self.evidence {
+            let seen = |name: &FileName| evidence.buffer.iter().any(|file| file.name == *name);
+            let mut files = evidence.catalogue.iter().flat_map(|run| &run.files);
+            let is_gone = files.any(|file| file.in_buffer && !seen(&file.name));
+            if !is_gone && evidence.trash.is_empty() {
+                continue;
+            }
+            evidence.catalogue.clear();
+            for run in catalogue.versions(site, *number).await? {
+                if let Some(detail) = catalogue.run_detail(&run.id).await? {
+                    let orders = orders_of(catalogue, &detail).await?;
+                    evidence
+                        .catalogue
+                        .push(catalogue_run(&detail, &orders, &buffer));
+                }
             }
         }
         Ok(())
@@ -204,7 +251,8 @@ impl Collected {
                     continue;
                 };
                 let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
-                let run = catalogue_run(&detail, &buffer);
+                let orders = orders_of(catalogue, &detail).await?;
+                let run = catalogue_run(&detail, &orders, &buffer);
                 self.of(site, number).catalogue.push(run);
             }
         }
@@ -300,7 +348,44 @@ async fn checksum(
     Ok(checksum.map(|checksum| checksum.to_string()))
 }
 
-fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
+/// What is there, or `None` if it is gone.
+fn existing<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Orders by which files of the run have left the buffer, newest first.
+async fn orders_of(
+    catalogue: &Catalogue,
+    detail: &RunDetail,
+) -> anyhow::Result<Vec<PurgeOrderRow>> {
+    let left = |state| matches!(state, FileState::Trashed | FileState::Purged);
+    if !detail.files.iter().any(|file| left(file.state)) {
+        return Ok(Vec::new());
+    }
+    let filter = PurgeOrderFilter {
+        run: Some(detail.row.id.clone()),
+        states: vec![PurgeState::Trashed, PurgeState::Deleted],
+        ..PurgeOrderFilter::default()
+    };
+    Ok(catalogue.purge_orders(&filter).await?)
+}
+
+fn ordered(orders: &[PurgeOrderRow], name: &FileName) -> Option<Ordered> {
+    orders.iter().find_map(|order| {
+        let file = order.files.iter().find(|file| file.name == *name)?;
+        Some(Ordered {
+            evidence: file.evidence,
+            required: order.required,
+            found: file.evidence_value.clone(),
+        })
+    })
+}
+
+fn catalogue_run(detail: &RunDetail, orders: &[PurgeOrderRow], buffer: &str) -> CatalogueRun {
     let copy_at = |name: &FileName, at_buffer: bool| {
         detail.replicas.iter().find(|replica| {
             let held = !matches!(
@@ -316,6 +401,7 @@ fn catalogue_run(detail: &RunDetail, buffer: &str) -> CatalogueRun {
         size: file.size,
         crc32c: file.crc32c.clone(),
         in_buffer: copy_at(&file.name, true).is_some(),
+        ordered: ordered(orders, &file.name),
         object: copy_at(&file.name, false).map(|replica| {
             let crc64nvme = replica.stored_crc64nvme.clone().unwrap_or_default();
             (replica.location.clone(), replica.stored_size, crc64nvme)

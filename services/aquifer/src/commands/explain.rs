@@ -91,6 +91,7 @@ fn transition(detail: &RunDetail, step: &aquifer_catalogue::TransitionRow) -> Ha
     let subject = match (step.entity.as_str(), file, replica) {
         ("file", Some(file), _) => format!("file {}", file.name),
         ("replica", _, Some(replica)) => format!("copy of {} at {}", replica.file, replica.element),
+        ("order", ..) => "order to free the buffer".to_owned(),
         (entity, ..) => entity.to_owned(),
     };
     let from = step.from.as_deref().unwrap_or("nothing");

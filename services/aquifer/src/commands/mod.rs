@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod audit;
+mod buffer;
 mod config_cmd;
 mod daq;
 mod dead_letters;
@@ -60,6 +61,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => block_on(explain::run(config, args)),
         Command::Audit(args) => block_on(audit::run(config, args)),
         Command::Storage(command) => block_on(storage::run(config, command)),
+        Command::Buffer(command) => block_on(buffer::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
         Command::Up(_)
         | Command::Demo(_)

@@ -69,7 +69,7 @@ fn a_run_that_only_the_daq_remembers_is_found() {
 }
 
 impl Deployment {
-    fn delete_object(&self, key: &str) {
+    pub(crate) fn delete_object(&self, key: &str) {
         let element = self.storage();
         let key = key.parse().unwrap();
         self.runtime

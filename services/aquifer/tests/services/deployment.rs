@@ -204,8 +204,19 @@ impl Deployment {
 
     /// Starts a service; `crash_at` names the step at which it kills itself.
     pub(crate) fn service(&self, name: &'static str, crash_at: Option<&str>) -> Service {
+        self.service_set(name, &[], crash_at)
+    }
+
+    /// Starts a service with some keys of its configuration set.
+    pub(crate) fn service_set(
+        &self,
+        name: &'static str,
+        keys: &[&str],
+        crash_at: Option<&str>,
+    ) -> Service {
+        let flags: Vec<&str> = keys.iter().flat_map(|key| ["--set", key]).collect();
         let crash_at = crash_at.map(|step| ("AQUIFER_CRASH_AT", step));
-        self.service_with(name, &[], crash_at)
+        self.service_with(name, &flags, crash_at)
     }
 
     /// Starts a service with more flags and a variable in its environment.

@@ -11,6 +11,8 @@ mod faults;
 mod forms;
 mod live;
 mod midas;
+mod purge;
+mod secrets;
 mod slow_run;
 mod storage;
 mod streaming;

@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aquifer_digest::FileIdentity;
+use aquifer_schemas::redact::Found;
 use aquifer_schemas::{FileName, FileState, RunNumber, RunVersion};
 use jiff::Timestamp;
 
-use super::ledger::Knowledge;
-use super::record::{BufferForm, Closure, ExpectedFile, Opening, Record, StoredFacts};
+use super::ledger::{Knowledge, Lying};
+use super::purges::PurgedFile;
+use super::record::{
+    BufferForm, Closure, ExpectedFile, Opening, Record, SecretSource, StoredFacts,
+};
 use super::settled::{Fate, FileMap, KnownFile, Remains, Settled};
 use crate::stream::Stream;
 
@@ -36,6 +40,8 @@ pub struct Active {
     pub(crate) streams: BTreeMap<FileName, Stream>,
     /// Files whose slow-control values are published.
     pub(crate) sampled: BTreeSet<FileName>,
+    /// Where secrets were found in what belongs to the run.
+    pub secrets: BTreeMap<SecretSource, Vec<Found>>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -85,9 +91,88 @@ impl Progress {
             Self::Quarantined { .. } => name,
         }
     }
+
+    /// The file called `name` lies there in this form and in no other.
+    fn take_form(&mut self, name: &FileName, form: BufferForm) {
+        let lies = (form.disk != *name).then_some(form.disk);
+        match self {
+            Self::Stored(facts) => (facts.identity, facts.disk) = (form.known.identity, lies),
+            Self::Settled { fate, disk } => (*fate, *disk) = (Fate::Stored(form.known), lies),
+            Self::Quarantined { .. } => {}
+        }
+    }
 }
 
 impl Active {
+    /// Takes in one record about the run.
+    pub(super) fn apply(&mut self, record: Record) {
+        // Parts come by the second, and neither is anything that the catalogue is told.
+        let silent = matches!(record, Record::Part { .. } | Record::Sampled { .. });
+        self.facts += u64::from(!silent);
+        match record {
+            Record::Opened { opening, .. } => self.opening = Some(opening),
+            Record::Closed {
+                version, closure, ..
+            } => self.close(version, closure),
+            Record::FilesClosed {
+                version,
+                files,
+                started_at,
+                ..
+            } => self.close_files(version, files, started_at),
+            Record::Streaming { name, start, .. } => {
+                self.streams.insert(name, Stream::new(start));
+            }
+            Record::Part { name, part, .. } => {
+                if let Some(stream) = self.streams.get_mut(&name) {
+                    stream.add(part);
+                }
+            }
+            Record::StreamAborted { name, .. } => {
+                self.streams.remove(&name);
+            }
+            Record::Sampled { name, .. } => {
+                self.sampled.insert(name);
+            }
+            Record::Stored { name, facts, .. } => {
+                self.manifest = None;
+                self.streams.remove(&name);
+                self.files.insert(name, Progress::Stored(facts));
+            }
+            Record::Quarantined {
+                name,
+                state,
+                reason,
+                identity,
+                ..
+            } => {
+                let progress = Progress::Quarantined {
+                    state,
+                    reason,
+                    identity,
+                };
+                self.streams.remove(&name);
+                self.files.insert(name, progress);
+            }
+            Record::Formed { name, form, .. } => self.form(name, form),
+            Record::Gone { disk, at, .. } => {
+                self.gone.insert(disk, at);
+            }
+            Record::Secrets { source, found, .. } => {
+                self.secrets.insert(source, found);
+            }
+            Record::Manifested { key, .. } => self.manifest = Some(key),
+            Record::Reversioned { version, .. } => self.reversion(version),
+            Record::Recorded { facts, .. } => self.recorded = facts + 1,
+            Record::Settled { .. }
+            | Record::Purge { .. }
+            | Record::PurgeEnded { .. }
+            | Record::Placed { .. }
+            | Record::Raised { .. }
+            | Record::Told { .. } => {}
+        }
+    }
+
     /// A run that was done and of which there are news.
     pub(super) fn reopen(settled: &Settled) -> Self {
         let parse = |text: &str| -> FileName { text.parse().expect("settled names were names") };
@@ -204,6 +289,107 @@ impl Active {
             }
             (Fate::Quarantined(_) | Fate::Older(_), _) => Knowledge::New,
         }
+    }
+
+    /// Where a file of the run lies in the buffer.
+    pub(super) fn lying(&self, name: &FileName) -> Lying {
+        let Some(progress) = self.files.get(name) else {
+            return Lying::Unknown;
+        };
+        let known = match progress.fate() {
+            Fate::Stored(known) => known,
+            Fate::Quarantined(_) => return Lying::Quarantined,
+            Fate::Older(_) => return Lying::Unknown,
+        };
+        let mut under = BTreeMap::from([(progress.disk(name).clone(), known)]);
+        let forms = self.forms.iter().filter(|(of, _)| of == name);
+        under.extend(forms.map(|(_, form)| (form.disk.clone(), form.known)));
+        under.retain(|disk, _| !self.gone.contains_key(disk) && !self.older.contains_key(disk));
+        if under.is_empty() {
+            Lying::Unknown
+        } else {
+            Lying::Under(under.into_iter().collect())
+        }
+    }
+
+    /// Whether the buffer should hold something stored under this name.
+    pub(super) fn expects(&self, disk: &FileName) -> bool {
+        let mut files = self.files.iter();
+        let stored = files.any(|(name, progress)| {
+            matches!(progress.fate(), Fate::Stored(_)) && progress.disk(name) == disk
+        });
+        let form = self.forms.iter().any(|(_, form)| form.disk == *disk);
+        let held = stored || form || self.older.contains_key(disk);
+        held && !self.gone.contains_key(disk)
+    }
+
+    /// Takes files of `version` for what they are after they were moved away and back.
+    pub(super) fn identify(&mut self, version: RunVersion, files: &[PurgedFile]) {
+        for file in files {
+            let (disk, identity) = (file.disk(), file.identity);
+            if version < self.version {
+                if let Some(known) = self.older.get_mut(disk) {
+                    known.identity = identity;
+                }
+                continue;
+            }
+            self.gone.remove(disk);
+            for (_, form) in self.forms.iter_mut().filter(|(_, form)| form.disk == *disk) {
+                form.known.identity = identity;
+            }
+            match self.files.get_mut(&file.name) {
+                Some(progress) if progress.disk(&file.name) != disk => {}
+                Some(Progress::Stored(facts)) => facts.identity = identity,
+                Some(Progress::Settled {
+                    fate: Fate::Stored(known),
+                    ..
+                }) => known.identity = identity,
+                _ => {}
+            }
+        }
+    }
+
+    /// Forgets files of `version` that are gone for good; nobody waits for them.
+    pub(super) fn forget(&mut self, version: RunVersion, gone: &[PurgedFile]) {
+        for PurgedFile { name, .. } in gone.iter().filter(|_| version == self.version) {
+            let is_gone = |disk: &FileName| {
+                let mut gone = gone.iter();
+                gone.any(|file| file.name == *name && file.disk() == disk)
+            };
+            self.forms.retain(|(_, form)| !is_gone(&form.disk));
+            self.gone.retain(|disk, _| !is_gone(disk));
+            let Some(progress) = self.files.get_mut(name) else {
+                continue;
+            };
+            if !is_gone(progress.disk(name)) {
+                continue;
+            }
+            // A form of which the order did not know stays.
+            if let Some(place) = self.forms.iter().position(|(of, _)| of == name) {
+                let (_, form) = self.forms.remove(place);
+                progress.take_form(name, form);
+                continue;
+            }
+            self.files.remove(name);
+            self.closed_files.retain(|file| file.name != *name);
+            if let Some(closure) = &mut self.closure {
+                closure.files.retain(|file| file.name != *name);
+            }
+        }
+        if version < self.version {
+            for file in gone {
+                self.older.remove(file.disk());
+            }
+        }
+    }
+
+    /// Whether nothing is left of the run in the buffer, and nothing is to be told.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.closure.is_none()
+            && self.opening.is_none()
+            && self.closed_files.is_empty()
+            && self.files.is_empty()
+            && self.older.is_empty()
     }
 
     /// What stays of the run, if anything of it is in the buffer.
@@ -363,6 +549,9 @@ impl Active {
                 version,
                 closure,
             });
+        }
+        for (source, found) in self.secrets.clone() {
+            records.push(Record::Secrets { run, source, found });
         }
         for (name, progress) in &self.files {
             let name = name.clone();

@@ -13,12 +13,13 @@ use std::ops::Bound;
 use aquifer_digest::FileIdentity;
 use aquifer_schemas::{FileName, RunNumber, RunVersion};
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::active::{Active, Progress};
+use super::active::Active;
+use super::purges::{Purge, PurgeEnd, PurgedFile, Purges};
 use super::record::Record;
 use super::settled::{Fate, KnownFile, Settled};
 use super::signals::SignalBook;
-use crate::stream::Stream;
 
 /// Everything known of the runs of one buffer.
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ pub(crate) struct Ledger {
     samples: bool,
     signals: SignalBook,
     last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
+    purges: Purges,
     place: Option<(u64, u64)>,
 }
 
@@ -53,6 +55,21 @@ pub(crate) enum Knowledge {
     OtherForm(KnownFile),
     /// It was quarantined, being this file; `None` if it was gone.
     Quarantined(Option<FileIdentity>),
+    /// An order to free it moves it: nobody else touches it.
+    Moving,
+    /// An order to free it has it in the trash: whatever stands under its name is new.
+    Trashed,
+}
+
+/// What the ledger knows of a file, under whatever names it lies in the buffer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Lying {
+    /// Nothing that can be told yet: it is not stored, or not there.
+    Unknown,
+    /// It was quarantined.
+    Quarantined,
+    /// It was stored, and these names in the buffer hold its bytes.
+    Under(Vec<(FileName, KnownFile)>),
 }
 
 impl Ledger {
@@ -74,10 +91,31 @@ impl Ledger {
             }
             return;
         };
-        if let Record::Settled { settled, .. } = record {
-            self.runs.insert(run, Run::Settled(settled));
-            return;
-        }
+        let record = match record {
+            Record::Settled { settled, .. } => {
+                self.runs.insert(run, Run::Settled(settled));
+                return;
+            }
+            Record::Purge { order, purge, .. } => return self.purges.set(run, order, purge),
+            Record::PurgeEnded {
+                order,
+                version,
+                end,
+                files,
+                ..
+            } => {
+                self.purges.end(run, order);
+                self.end_purge(run, version, end, &files);
+                return;
+            }
+            // What an order took away is not missed, however late somebody noticed.
+            Record::Gone { disk, .. }
+                if self.purges.has(run, disk.as_str()) || !self.runs.contains_key(&run) =>
+            {
+                return;
+            }
+            other => other,
+        };
         let entry = self.runs.entry(run).or_insert_with(|| {
             Run::Active(Box::new(Active {
                 version: 1,
@@ -90,68 +128,58 @@ impl Ledger {
         let Run::Active(active) = entry else {
             return;
         };
-        // Parts come by the second, and neither is anything that the catalogue is told.
-        let silent = matches!(record, Record::Part { .. } | Record::Sampled { .. });
-        active.facts += u64::from(!silent);
-        match record {
-            Record::Opened { opening, .. } => active.opening = Some(opening),
-            Record::Closed {
-                version, closure, ..
-            } => active.close(version, closure),
-            Record::FilesClosed {
-                version,
-                files,
-                started_at,
-                ..
-            } => active.close_files(version, files, started_at),
-            Record::Streaming { name, start, .. } => {
-                active.streams.insert(name, Stream::new(start));
-            }
-            Record::Part { name, part, .. } => {
-                if let Some(stream) = active.streams.get_mut(&name) {
-                    stream.add(part);
+        if let Record::Stored { facts, .. } = &record {
+            self.last_stored = Some((run, active.version, facts.stored_at));
+        }
+        active.apply(record);
+        self.reindex(run);
+    }
+
+    /// Forgets files that are gone, or takes them for what they are after they were put
+    /// back. Nothing of that is news for the catalogue, which knew it first.
+    fn end_purge(
+        &mut self,
+        run: RunNumber,
+        version: RunVersion,
+        end: PurgeEnd,
+        files: &[PurgedFile],
+    ) {
+        match (self.runs.get_mut(&run), end) {
+            (None, _) => {}
+            (Some(Run::Settled(settled)), PurgeEnd::Restored) => {
+                for file in files {
+                    settled.identify(version, file);
                 }
             }
-            Record::StreamAborted { name, .. } => {
-                active.streams.remove(&name);
+            (Some(Run::Active(active)), PurgeEnd::Restored) => active.identify(version, files),
+            (Some(Run::Settled(settled)), PurgeEnd::Gone) => {
+                match settled.without(version, files) {
+                    Some(rest) => *settled = rest,
+                    None => {
+                        self.runs.remove(&run);
+                    }
+                }
             }
-            Record::Sampled { name, .. } => {
-                active.sampled.insert(name);
+            (Some(Run::Active(active)), PurgeEnd::Gone) => {
+                active.forget(version, files);
+                if active.says_nothing() {
+                    self.runs.remove(&run);
+                    self.to_store.remove(&run);
+                    self.to_record.remove(&run);
+                }
+                self.reindex(run);
             }
-            Record::Stored { name, facts, .. } => {
-                self.last_stored = Some((run, active.version, facts.stored_at));
-                active.manifest = None;
-                active.streams.remove(&name);
-                active.files.insert(name, Progress::Stored(facts));
-            }
-            Record::Quarantined {
-                name,
-                state,
-                reason,
-                identity,
-                ..
-            } => {
-                let progress = Progress::Quarantined {
-                    state,
-                    reason,
-                    identity,
-                };
-                active.streams.remove(&name);
-                active.files.insert(name, progress);
-            }
-            Record::Formed { name, form, .. } => active.form(name, form),
-            Record::Gone { disk, at, .. } => {
-                active.gone.insert(disk, at);
-            }
-            Record::Manifested { key, .. } => active.manifest = Some(key),
-            Record::Reversioned { version, .. } => active.reversion(version),
-            Record::Recorded { facts, .. } => active.recorded = facts + 1,
-            Record::Settled { .. }
-            | Record::Placed { .. }
-            | Record::Raised { .. }
-            | Record::Told { .. } => {}
         }
-        self.reindex(run);
+    }
+
+    /// An order to free the buffer that is under way.
+    pub(crate) fn purge(&self, order: Uuid) -> Option<&Purge> {
+        self.purges.get(order)
+    }
+
+    /// Every order that is under way, with its run.
+    pub(crate) fn purges(&self) -> Vec<(RunNumber, Uuid)> {
+        self.purges.all().collect()
     }
 
     fn reindex(&mut self, run: RunNumber) {
@@ -257,6 +285,11 @@ impl Ledger {
 
     /// What is known of the file `name` of a run under the name `disk` in the buffer.
     pub(crate) fn knowledge(&self, run: RunNumber, disk: &FileName, name: &FileName) -> Knowledge {
+        let purged = self.purges.knowledge(run, self.version(run), disk);
+        purged.unwrap_or_else(|| self.in_run(run, disk, name))
+    }
+
+    fn in_run(&self, run: RunNumber, disk: &FileName, name: &FileName) -> Knowledge {
         match self.runs.get(&run) {
             Some(Run::Active(active)) => active.knowledge(disk, name),
             Some(Run::Settled(settled)) => match (settled.under(disk), settled.of(name)) {
@@ -269,8 +302,29 @@ impl Ledger {
         }
     }
 
+    /// Where a file of the run lies, whatever an order does with it.
+    pub(crate) fn lying(&self, run: RunNumber, name: &FileName) -> Lying {
+        match self.runs.get(&run) {
+            Some(Run::Active(active)) => active.lying(name),
+            Some(Run::Settled(settled)) => settled.lying(name),
+            None => Lying::Unknown,
+        }
+    }
+
+    /// Whether the buffer should hold something stored under this name.
+    pub(crate) fn expects(&self, run: RunNumber, disk: &FileName) -> bool {
+        let held = match self.runs.get(&run) {
+            Some(Run::Active(active)) => active.expects(disk),
+            Some(Run::Settled(settled)) => {
+                matches!(settled.under(disk), Some(Fate::Stored(_) | Fate::Older(_)))
+            }
+            None => false,
+        };
+        held && !self.purges.has(run, disk.as_str())
+    }
+
     /// Every name under which the buffer should hold a stored file of a run that is
-    /// done, with the file's own name.
+    /// done, with the file's own name. What an order takes away is not expected.
     pub(crate) fn in_buffer(&self) -> impl Iterator<Item = (RunNumber, &str, &str)> {
         let settled = self.runs.iter().filter_map(|(run, state)| match state {
             Run::Settled(settled) => Some((*run, settled)),
@@ -279,7 +333,8 @@ impl Ledger {
         settled.flat_map(|(run, settled)| {
             let entries = settled.entries();
             let stored = entries.filter(|(.., fate)| !matches!(fate, Fate::Quarantined(_)));
-            stored.map(move |(disk, name, _)| (run, disk, name))
+            let names = stored.map(move |(disk, name, _)| (run, disk, name));
+            names.filter(|(run, disk, _)| !self.purges.has(*run, disk))
         })
     }
 
@@ -329,6 +384,10 @@ impl Ledger {
                 }),
                 Run::Active(active) => active.compact_into(run, &mut records),
             }
+        }
+        if last.is_none() {
+            // After everything else, as it came about.
+            self.purges.compact_into(&mut records);
         }
         Compact { records, last }
     }

@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{BufferForm, Closure, Encoded, ExpectedFile, StoredFacts};
+use aquifer_schemas::redact::Found;
+
+use crate::journal::{
+    BufferForm, Closure, Encoded, ExpectedFile, PurgePhase, SecretSource, StoredFacts,
+};
 use crate::stream::{Encoder, Inode, SentPart, Start};
 
 fn name(n: u8) -> FileName {
@@ -222,6 +226,38 @@ fn a_closure_announced_twice_takes_no_file_away() {
     assert_eq!(ledger.active(7).unwrap().missing().count(), 2);
 }
 
+const ORDER: Uuid = Uuid::from_u128(1);
+
+fn purged_file(n: u8, content: u8) -> PurgedFile {
+    PurgedFile {
+        name: name(n),
+        disk: None,
+        identity: facts(content).identity,
+    }
+}
+
+fn purge(run: RunNumber, n: u8, phase: PurgePhase) -> Record {
+    Record::Purge {
+        run,
+        order: ORDER,
+        purge: Purge {
+            version: 1,
+            phase,
+            files: vec![purged_file(n, n)],
+        },
+    }
+}
+
+fn purge_ended(run: RunNumber, end: PurgeEnd, file: PurgedFile) -> Record {
+    Record::PurgeEnded {
+        run,
+        order: ORDER,
+        version: 1,
+        end,
+        files: vec![file],
+    }
+}
+
 fn stored_and_recorded(run: RunNumber, files: &[u8]) -> Ledger {
     let mut ledger = Ledger::default();
     ledger.apply(closed(run, files));
@@ -379,9 +415,222 @@ fn a_run_is_done_only_when_its_slow_control_values_are_published() {
     }
 }
 
+#[test]
+fn a_purged_file_is_forgotten_and_is_nobodys_work() {
+    let mut ledger = stored_and_recorded(7, &[1, 2]);
+    ledger.apply(purge(7, 1, PurgePhase::Moving));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Moving);
+    ledger.apply(purge(7, 1, PurgePhase::Trashed));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Trashed);
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::New);
+    assert!(matches!(knowledge(&ledger, 7, 2), Knowledge::Stored(_)));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(2, 2)));
+    assert_eq!((ledger.runs(), ledger.backlog()), (0, (0, 0)));
+}
+
+#[test]
+fn a_file_purged_while_its_run_is_on_its_way_again_is_not_waited_for() {
+    let mut ledger = stored_and_recorded(7, &[1]);
+    ledger.apply(closed(7, &[1, 2]));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    let missing: Vec<_> = ledger.active(7).unwrap().missing().collect();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(missing[0].name, name(2));
+}
+
+#[test]
+fn a_file_that_was_put_back_is_the_same_under_its_new_identity() {
+    let mut ledger = stored_and_recorded(7, &[1]);
+    ledger.apply(purge(7, 1, PurgePhase::Restoring));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Moving);
+    ledger.apply(purge_ended(7, PurgeEnd::Restored, purged_file(1, 9)));
+    let Knowledge::Stored(known) = knowledge(&ledger, 7, 1) else {
+        panic!("still stored");
+    };
+    assert_eq!(known.identity, facts(9).identity);
+    assert_eq!(known.crc64nvme, facts(1).digests.crc64nvme);
+    assert_eq!(ledger.purges(), []);
+}
+
+#[test]
+fn an_order_about_one_version_leaves_the_next_alone() {
+    let mut ledger = stored_and_recorded(7, &[1]);
+    ledger.apply(purge(7, 1, PurgePhase::Trashed));
+    ledger.apply(Record::Closed {
+        run: 7,
+        version: 2,
+        closure: closure(&[1]),
+    });
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::Waiting);
+    ledger.apply(stored(7, 1));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    assert!(matches!(knowledge(&ledger, 7, 1), Knowledge::Stored(_)));
+}
+
+fn packed(n: u8) -> PurgedFile {
+    PurgedFile {
+        name: name(n),
+        disk: Some(disk(n, true)),
+        identity: form(n, true).known.identity,
+    }
+}
+
+fn with_files(run: RunNumber, files: Vec<PurgedFile>) -> Record {
+    Record::Purge {
+        run,
+        order: ORDER,
+        purge: Purge {
+            version: 1,
+            phase: PurgePhase::Trashed,
+            files,
+        },
+    }
+}
+
+fn formed(run: RunNumber, n: u8) -> Record {
+    Record::Formed {
+        run,
+        name: name(n),
+        form: form(n, true),
+    }
+}
+
+#[test]
+fn every_form_of_a_file_is_known_to_an_order_and_forgotten_with_it() {
+    for on_its_way in [false, true] {
+        let mut ledger = stored_and_recorded(7, &[1]);
+        ledger.apply(formed(7, 1));
+        if !on_its_way {
+            record_all(&mut ledger, 7);
+        }
+        let lying = vec![
+            (name(1), facts(1).known()),
+            (disk(1, true), form(1, true).known),
+        ];
+        assert_eq!(ledger.lying(7, &name(1)), Lying::Under(lying));
+        let files = vec![purged_file(1, 1), packed(1)];
+        ledger.apply(with_files(7, files.clone()));
+        let knowledge = |ledger: &Ledger| ledger.knowledge(7, &disk(1, true), &name(1));
+        assert_eq!(knowledge(&ledger), Knowledge::Trashed);
+        ledger.apply(Record::PurgeEnded {
+            run: 7,
+            order: ORDER,
+            version: 1,
+            end: PurgeEnd::Gone,
+            files,
+        });
+        assert_eq!(knowledge(&ledger), Knowledge::New);
+        assert_eq!((ledger.runs(), ledger.backlog()), (0, (0, 0)));
+    }
+}
+
+#[test]
+fn a_form_that_the_order_did_not_know_stays_known() {
+    for on_its_way in [false, true] {
+        let mut ledger = stored_and_recorded(7, &[1]);
+        ledger.apply(formed(7, 1));
+        if !on_its_way {
+            record_all(&mut ledger, 7);
+        }
+        ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+        let lying = vec![(disk(1, true), form(1, true).known)];
+        assert_eq!(ledger.lying(7, &name(1)), Lying::Under(lying));
+        assert_eq!(
+            knowledge(&ledger, 7, 1),
+            Knowledge::OtherForm(form(1, true).known)
+        );
+    }
+}
+
+#[test]
+fn what_an_order_takes_away_does_not_vanish() {
+    let mut ledger = stored_and_recorded(7, &[1, 2]);
+    assert_eq!(ledger.in_buffer().count(), 2);
+    ledger.apply(purge(7, 1, PurgePhase::Moving));
+    assert_eq!(ledger.in_buffer().count(), 1);
+    assert!(!ledger.expects(7, &name(1)) && ledger.expects(7, &name(2)));
+    // Noticed before the move was known of, and said after.
+    ledger.apply(gone(7, 1, false));
+    assert_eq!((vanished(&ledger, 7), ledger.backlog()), (0, (0, 0)));
+    ledger.apply(purge_ended(7, PurgeEnd::Restored, purged_file(1, 9)));
+    assert!(ledger.expects(7, &name(1)));
+    ledger.apply(purge(7, 2, PurgePhase::Moving));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(2, 2)));
+    ledger.apply(gone(7, 2, false));
+    assert_eq!(vanished(&ledger, 7), 0);
+    ledger.apply(gone(8, 1, false));
+    assert!(ledger.active(8).is_none(), "nobody knows the run");
+}
+
+#[test]
+fn an_older_version_that_was_purged_is_not_expected_any_more() {
+    let mut ledger = stored_and_recorded(7, &[1, 2]);
+    ledger.apply(purge(7, 1, PurgePhase::Trashed));
+    ledger.apply(Record::Closed {
+        run: 7,
+        version: 2,
+        closure: closure(&[2]),
+    });
+    ledger.apply(stored(7, 2));
+    ledger.apply(manifested(7));
+    assert!(!ledger.expects(7, &name(1)));
+    ledger.apply(purge_ended(7, PurgeEnd::Gone, purged_file(1, 1)));
+    assert_eq!(knowledge(&ledger, 7, 1), Knowledge::New);
+    record_all(&mut ledger, 7);
+    let names: Vec<_> = ledger.in_buffer().map(|(_, disk, _)| disk).collect();
+    assert_eq!(names, ["run2.mid"]);
+}
+
+fn secrets(run: RunNumber, n: u8) -> Record {
+    Record::Secrets {
+        run,
+        source: SecretSource::File(name(n)),
+        found: vec![Found {
+            place: "/Logger/Password".to_owned(),
+            kind: aquifer_schemas::redact::SecretKind::Named,
+        }],
+    }
+}
+
+#[test]
+fn where_secrets_lie_is_known_until_the_catalogue_knows_it() {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(7, &[1]));
+    ledger.apply(secrets(7, 1));
+    ledger.apply(stored(7, 1));
+    ledger.apply(manifested(7));
+    let mut again = Ledger::default();
+    for record in compacted(&ledger) {
+        again.apply(record);
+    }
+    let known = |ledger: &Ledger| ledger.active(7).unwrap().secrets.clone();
+    assert_eq!(known(&again), known(&ledger));
+    assert_eq!(known(&again).len(), 1);
+    record_all(&mut ledger, 7);
+    assert_eq!(ledger.backlog(), (0, 0));
+}
+
+fn any_purge() -> impl Strategy<Value = Record> {
+    let phase = prop_oneof![
+        Just(PurgePhase::Moving),
+        Just(PurgePhase::Trashed),
+        Just(PurgePhase::Restoring)
+    ];
+    let end = prop_oneof![Just(PurgeEnd::Gone), Just(PurgeEnd::Restored)];
+    prop_oneof![
+        (0_u64..4, 0_u8..4, phase).prop_map(|(run, n, phase)| purge(run, n, phase)),
+        (0_u64..4, 0_u8..4).prop_map(|(run, n)| with_files(run, vec![packed(n)])),
+        (0_u64..4, 0_u8..4, end.clone()).prop_map(|(run, n, end)| purge_ended(run, end, packed(n))),
+        (0_u64..4, 0_u8..4, end).prop_map(|(run, n, end)| purge_ended(run, end, purged_file(n, 3))),
+    ]
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![
+        any_purge(),
+        (run.clone(), 0_u8..4).prop_map(|(run, n)| secrets(run, n)),
         (run.clone(), prop::collection::vec(0_u8..4, 0..3))
             .prop_map(|(run, files)| closed(run, &files)),
         (run.clone(), 0_u8..4).prop_map(|(run, n)| stored(run, n)),

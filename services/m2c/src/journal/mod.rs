@@ -8,6 +8,7 @@
 mod active;
 mod ledger;
 mod log;
+mod purges;
 mod record;
 mod settled;
 mod signals;
@@ -19,10 +20,11 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use active::{Active, Progress};
-pub(crate) use ledger::{GoingOn, Knowledge, Ledger};
+pub(crate) use ledger::{GoingOn, Knowledge, Ledger, Lying};
 pub(crate) use log::{LogError, Recovery};
+pub(crate) use purges::{Purge, PurgeEnd, PurgePhase, PurgedFile};
 pub(crate) use record::{
-    BufferForm, Closure, Encoded, ExpectedFile, Instead, Opening, Record, StoredFacts,
+    BufferForm, Closure, Encoded, ExpectedFile, Instead, Opening, Record, SecretSource, StoredFacts,
 };
 pub(crate) use settled::KnownFile;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Crc32c, Digests, FileIdentity};
+use aquifer_schemas::redact::Found;
 use aquifer_schemas::{
     AlertSignal, ClosedBy, Encoding, EvidenceLevel, FileName, FileState, RunNumber, RunVersion,
 };
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::purges::{Purge, PurgeEnd, PurgedFile};
 use super::settled::{KnownFile, Settled};
 use crate::stream::{SentPart, Start};
 
@@ -135,6 +137,15 @@ pub(crate) enum Record {
         /// The version to use from now on.
         version: RunVersion,
     },
+    /// Secrets lie in what belongs to the run: it is private.
+    Secrets {
+        /// The run.
+        run: RunNumber,
+        /// In what.
+        source: SecretSource,
+        /// Where in it; never which.
+        found: Vec<Found>,
+    },
     /// The catalogue holds everything known of the run up to and including its
     /// `facts`-th record.
     Recorded {
@@ -142,6 +153,28 @@ pub(crate) enum Record {
         run: RunNumber,
         /// How many facts about the run the catalogue holds.
         facts: u64,
+    },
+    /// An order to free files of the run is so far.
+    Purge {
+        /// The run.
+        run: RunNumber,
+        /// The order.
+        order: Uuid,
+        /// How far, and which files they are.
+        purge: Purge,
+    },
+    /// An order to free files of the run is over.
+    PurgeEnded {
+        /// The run.
+        run: RunNumber,
+        /// The order.
+        order: Uuid,
+        /// Version of the run.
+        version: RunVersion,
+        /// How it ended.
+        end: PurgeEnd,
+        /// Its files; those put back as they are now.
+        files: Vec<PurgedFile>,
     },
     /// This folder was seen to be the buffer.
     Placed {
@@ -167,6 +200,25 @@ pub(crate) enum Record {
         /// What must be remembered of it.
         settled: Settled,
     },
+}
+
+/// What secrets were found in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretSource {
+    /// What the DAQ announced about the run.
+    Announcement,
+    /// The begin of a file.
+    File(FileName),
+}
+
+impl std::fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Announcement => f.write_str("announcement"),
+            Self::File(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A run that the DAQ says has begun.
@@ -332,10 +384,13 @@ impl Record {
             | Self::Quarantined { run, .. }
             | Self::Manifested { run, .. }
             | Self::Reversioned { run, .. }
+            | Self::Secrets { run, .. }
             | Self::Recorded { run, .. }
             | Self::FilesClosed { run, .. }
             | Self::Formed { run, .. }
             | Self::Gone { run, .. }
+            | Self::Purge { run, .. }
+            | Self::PurgeEnded { run, .. }
             | Self::Settled { run, .. } => Some(*run),
             Self::Placed { .. } | Self::Raised { .. } | Self::Told { .. } => None,
         }

@@ -9,6 +9,9 @@ use aquifer_digest::{Crc64Nvme, FileIdentity};
 use aquifer_schemas::{FileName, RunVersion};
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Lying;
+use super::purges::PurgedFile;
+
 /// The remains of a run that is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settled {
@@ -106,6 +109,61 @@ impl Settled {
         let entries = self.files.0.iter();
         entries.map(|entry| (&*entry.name, entry.file(), entry.fate()))
     }
+
+    /// Where this version of `file` lies in the buffer.
+    pub(super) fn lying(&self, file: &FileName) -> Lying {
+        let entries = self.files.0.iter();
+        let of_file = |entry: &&Entry| entry.kind != Kind::Older && entry.file() == file.as_str();
+        let mut under = Vec::new();
+        for entry in entries.filter(of_file) {
+            match entry.fate() {
+                Fate::Stored(known) => under.push((parsed(&entry.name), known)),
+                Fate::Older(_) => {}
+                Fate::Quarantined(_) => return Lying::Quarantined,
+            }
+        }
+        if under.is_empty() {
+            Lying::Unknown
+        } else {
+            Lying::Under(under)
+        }
+    }
+
+    /// The remains without these names of the run's `version`, which are gone from the
+    /// buffer; `None` if that leaves nothing.
+    pub(crate) fn without(&self, version: RunVersion, gone: &[PurgedFile]) -> Option<Self> {
+        let is_gone = |entry: &Entry| {
+            let is = |file: &PurgedFile| file.disk().as_str() == &*entry.name;
+            self.is_of(entry, version) && gone.iter().any(is)
+        };
+        let rest = self.files.0.iter().filter(|entry| !is_gone(entry));
+        let rest = SettledFiles(rest.cloned().collect());
+        (!rest.0.is_empty()).then_some(Self {
+            version: self.version,
+            files: rest,
+        })
+    }
+
+    /// A file of the run's `version` is the same under another identity: it was moved
+    /// away and back.
+    pub(crate) fn identify(&mut self, version: RunVersion, file: &PurgedFile) {
+        let files = &self.files.0;
+        let place = files.binary_search_by(|entry| (*entry.name).cmp(file.disk().as_str()));
+        let of_version = |place: &usize| self.is_of(&files[*place], version);
+        if let Some(place) = place.ok().filter(of_version)
+            && matches!(files[place].kind, Kind::Stored | Kind::Older)
+        {
+            self.files.0[place].identity = file.identity;
+        }
+    }
+
+    /// Whether an entry is of this version; of the older ones only that is known.
+    fn is_of(&self, entry: &Entry, version: RunVersion) -> bool {
+        match entry.kind {
+            Kind::Older => version < self.version,
+            _ => version == self.version,
+        }
+    }
 }
 
 impl Entry {
@@ -152,22 +210,23 @@ impl From<FileMap> for SettledFiles {
 
 impl From<SettledFiles> for FileMap {
     fn from(files: SettledFiles) -> Self {
-        let parse = |text: &str| -> FileName {
-            text.parse()
-                .expect("a name and what of it is a name were names when they came in")
-        };
         let remains = |entry: &Entry| {
             let renamed = entry.file() != &*entry.name;
             Remains {
-                file: renamed.then(|| parse(entry.file())),
+                file: renamed.then(|| parsed(entry.file())),
                 fate: entry.fate(),
             }
         };
         let files = files.0.iter();
         files
-            .map(|entry| (parse(&entry.name), remains(entry)))
+            .map(|entry| (parsed(&entry.name), remains(entry)))
             .collect()
     }
+}
+
+fn parsed(text: &str) -> FileName {
+    text.parse()
+        .expect("a name and what of it is a name were names when they came in")
 }
 
 const NOTHING: FileIdentity = FileIdentity {

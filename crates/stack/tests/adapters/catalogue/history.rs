@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_catalogue::{Catalogue, RunDetail, machine};
-use aquifer_schemas::{Announcement, FileState, ReplicaState, RunId, RunState};
+use aquifer_schemas::{Announcement, FileState, PurgeState, ReplicaState, RunId, RunState};
 
 pub(crate) async fn detail(catalogue: &Catalogue, id: &RunId) -> RunDetail {
     catalogue.run_detail(id).await.unwrap().unwrap()
@@ -28,6 +28,7 @@ pub(crate) fn check_history(detail: &RunDetail) {
             "run" => legal::<RunState>(step.from.as_deref(), &step.to),
             "file" => legal::<FileState>(step.from.as_deref(), &step.to),
             "replica" => legal::<ReplicaState>(step.from.as_deref(), &step.to),
+            "order" => legal::<PurgeState>(step.from.as_deref(), &step.to),
             other => panic!("{other}"),
         };
         assert!(legal, "{step:?}");

@@ -8,6 +8,7 @@ pub(crate) mod house;
 
 mod crowds;
 mod names;
+mod purge;
 mod schema;
 mod work;
 mod writers;
