@@ -21,7 +21,9 @@ use crate::begin_of_run::started_at;
 use crate::claim::Claim;
 use crate::close_rule::{CloseRule, RunObservation};
 use crate::examiner::Examiner;
-use crate::journal::{BufferForm, ExpectedFile, GoingOn, Instead, Journal, Knowledge, Ledger};
+use crate::journal::{
+    BufferForm, ExpectedFile, GoingOn, Instead, Journal, Knowledge, KnownFile, Ledger,
+};
 use crate::naming::{BufferName, Naming};
 use crate::walk::{Entry, walk};
 use crate::watch::{Judgement, Watch};
@@ -200,6 +202,9 @@ impl Buffer {
         let mut listed = Listed::default();
         self.seen.clear();
         self.list(memory, recheck, &mut scan, &mut listed)?;
+        if let Some(root) = &mut self.root {
+            root.trusted |= listed.as_stored;
+        }
         let mut closed = BTreeMap::new();
         for (name, knowledge, version) in &listed.pending {
             let marked = listed.marked.contains(&name.run);
@@ -252,7 +257,8 @@ impl Buffer {
         scan: &mut Scan,
         listed: &mut Listed,
     ) -> io::Result<()> {
-        let (naming, watch, seen) = (&self.rules.naming, &self.watch, &mut self.seen);
+        let (rules, watch, seen) = (&self.rules, &self.watch, &mut self.seen);
+        let naming = &rules.naming;
         walk(&self.rules.folder, naming, &mut |entry| {
             let text = match entry {
                 Entry::File(text) => text,
@@ -279,8 +285,15 @@ impl Buffer {
             scan.files += 1;
             listed.newest = listed.newest.max(Some(name.run));
             let (knowledge, version) = memory.known(&name);
-            if recheck && matches!(knowledge, Knowledge::Stored(_)) {
+            if let Knowledge::Stored(known) = knowledge
+                && recheck
+            {
                 seen.insert(trace_of(name.run, name.disk.as_str()));
+                // Most are as they were, and need not be kept until the listing ends.
+                if !watch.watches(&name.disk) && is_as_stored(rules, &name, &known) {
+                    listed.as_stored = true;
+                    return;
+                }
             }
             let look = match knowledge {
                 Knowledge::Waiting => false,
@@ -371,6 +384,8 @@ struct Listed {
     pending: Vec<(BufferName, Knowledge, RunVersion)>,
     marked: HashSet<RunNumber>,
     newest: Option<RunNumber>,
+    /// Whether a stored file was seen to be what was stored.
+    as_stored: bool,
 }
 
 impl Found {
@@ -458,6 +473,11 @@ impl Memory for Journal {
     fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)> {
         self.ledger().missing(seen, limit)
     }
+}
+
+fn is_as_stored(rules: &BufferRules, name: &BufferName, known: &KnownFile) -> bool {
+    let found = identity(&rules.path(&name.disk));
+    found.is_ok_and(|found| found == Some(known.identity))
 }
 
 /// What stands for a name in the set of those seen. Two that are taken for one can only
