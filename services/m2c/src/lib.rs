@@ -66,7 +66,7 @@ use crate::store::Store;
 pub use buffer::BufferRules as Rules;
 pub use config::{CloseSign, M2cConfig};
 pub use keys::Keys;
-pub use manifest::{Manifest, ManifestFile};
+pub use manifest::{Manifest, ManifestEncoding, ManifestFile};
 pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use template::{FileTemplate, TemplateError};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Adler32, Crc32c, Crc64Nvme};
-use aquifer_schemas::{ClosedBy, FileName, RunId};
+use aquifer_schemas::{ClosedBy, Encoding, FileName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -48,14 +48,28 @@ pub struct ManifestFile {
     pub name: FileName,
     /// Its object's key.
     pub key: String,
-    /// Its size in bytes.
+    /// Its size in bytes, decoded.
     pub size: u64,
-    /// CRC-64/NVME of its bytes.
+    /// CRC-64/NVME of its bytes, decoded.
     pub crc64nvme: Crc64Nvme,
-    /// Adler-32 of its bytes.
+    /// Adler-32 of its bytes, decoded.
     pub adler32: Adler32,
-    /// CRC-32C of its bytes.
+    /// CRC-32C of its bytes, decoded.
     pub crc32c: Crc32c,
+    /// What its object holds, where that is an encoding of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded: Option<ManifestEncoding>,
+}
+
+/// An object that holds a file's bytes encoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ManifestEncoding {
+    /// How.
+    pub encoding: Encoding,
+    /// The object's size in bytes.
+    pub size: u64,
+    /// CRC-64/NVME of the object.
+    pub crc64nvme: Crc64Nvme,
 }
 
 impl Manifest {
@@ -70,6 +84,11 @@ impl Manifest {
             crc64nvme: facts.digests.crc64nvme,
             adler32: facts.digests.adler32,
             crc32c: facts.digests.crc32c,
+            encoded: facts.encoded.map(|encoded| ManifestEncoding {
+                encoding: encoded.encoding,
+                size: encoded.digests.size,
+                crc64nvme: encoded.digests.crc64nvme,
+            }),
         });
         Some(Self {
             format: FORMAT,
