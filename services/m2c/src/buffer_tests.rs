@@ -9,11 +9,13 @@ use aquifer_midas::{Encoder, Encoding, Writer};
 use aquifer_schemas::{EvidenceLevel, FileState};
 use tempfile::TempDir;
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::close_rule::CloseRule;
 use crate::examiner::Examination;
-use crate::journal::{Closure, ExpectedFile, Record, StoredFacts};
-use crate::naming::{Marker, Temporary};
+use crate::journal::{Closure, Ledger, Record, StoredFacts};
+use crate::naming::{Marker, Naming, Temporary};
 use crate::template::FileTemplate;
 
 #[path = "buffer_schedules.rs"]

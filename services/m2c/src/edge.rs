@@ -11,12 +11,12 @@ use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
 use aquifer_storage::StorageElement;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffer::BufferRules;
 use crate::dispatch::Outcome;
 use crate::events;
 use crate::examiner::Examiner;
 use crate::journal::{Journal, Record};
 use crate::keys::Keys;
+use crate::rules::BufferRules;
 use crate::signals::Signals;
 
 /// Pause before something that could not be remembered is tried again.

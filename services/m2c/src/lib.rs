@@ -23,11 +23,14 @@ mod examine;
 mod examiner;
 mod intake;
 mod journal;
+mod judge;
 mod keys;
 mod manifest;
+mod memory;
 mod metrics;
 mod naming;
 mod recorder;
+mod rules;
 mod scan;
 mod side_file;
 mod signals;
@@ -36,7 +39,6 @@ pub mod steps;
 mod store;
 mod template;
 mod walk;
-mod watch;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -51,7 +53,7 @@ use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_schemas::Site;
 use aquifer_storage::{S3Config, S3Element, StorageElement};
 
-use crate::buffer::{Buffer, BufferRules};
+use crate::buffer::Buffer;
 use crate::claim::ClaimError;
 use crate::close_rule::CloseRule;
 use crate::dispatch::dispatch;
@@ -60,14 +62,15 @@ use crate::examiner::Examiner;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
+use crate::rules::BufferRules;
 use crate::signals::Signals;
 use crate::store::Store;
 
-pub use buffer::BufferRules as Rules;
 pub use config::{CloseSign, M2cConfig};
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestEncoding, ManifestFile};
 pub use naming::{BufferName, Marker, Naming, Temporary};
+pub use rules::BufferRules as Rules;
 pub use template::{FileTemplate, TemplateError};
 
 /// Everything that m2c is configured with.
