@@ -8,9 +8,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use aquifer_digest::FileIdentity;
@@ -19,11 +18,13 @@ use jiff::Timestamp;
 
 use crate::begin_of_run::started_at;
 use crate::claim::Claim;
-use crate::close_rule::{CloseRule, RunObservation};
+use crate::close_rule::RunObservation;
 use crate::examiner::Examiner;
-use crate::journal::{BufferForm, ExpectedFile, GoingOn, Instead, Journal, Knowledge, Ledger};
-use crate::judgement::{Judgement, Watch};
-use crate::naming::{BufferName, Naming};
+use crate::journal::{BufferForm, ExpectedFile, Instead, Knowledge, KnownFile};
+use crate::judge::{Judgement, Watch};
+use crate::memory::{Memory, trace_of};
+use crate::naming::BufferName;
+use crate::rules::BufferRules;
 use crate::walk::{Entry, walk};
 
 /// How often stored files are compared with the bytes that were stored.
@@ -31,17 +32,6 @@ const RECHECK: Duration = Duration::from_secs(30);
 
 /// How many names that have left the buffer are taken in by one scan.
 const GONE_AT_ONCE: usize = 1000;
-
-/// The buffer's rules.
-#[derive(Debug, Clone)]
-pub struct BufferRules {
-    /// The folder.
-    pub folder: PathBuf,
-    /// What names mean.
-    pub naming: Naming,
-    /// When a file is closed.
-    pub close: CloseRule,
-}
 
 /// Closed files of one run that the journal does not know.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,20 +91,6 @@ pub(crate) struct Open {
     pub size: u64,
 }
 
-/// What is known of the buffer's files.
-pub(crate) trait Memory {
-    /// What is known under a name, and the version of its run.
-    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion);
-    /// Device and inode of the folder that was last seen to be the buffer.
-    fn place(&self) -> Option<(u64, u64)>;
-    /// Runs that have files and no end.
-    fn going_on(&self) -> Vec<GoingOn>;
-    /// Whether anything should be in the buffer.
-    fn expects_files(&self) -> bool;
-    /// At most `limit` names that should be in the buffer and are not `seen`.
-    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)>;
-}
-
 /// Watches one buffer from scan to scan.
 #[derive(Debug)]
 pub(crate) struct Buffer {
@@ -133,40 +109,6 @@ struct Root {
     /// Whether it was seen to hold what it should hold.
     trusted: bool,
     _claim: Claim,
-}
-
-impl BufferRules {
-    /// The run that a file belongs to; `None` for other files.
-    pub fn run_of(&self, name: &FileName) -> Option<RunNumber> {
-        self.naming.recognise(name.as_str()).map(|name| name.run)
-    }
-
-    /// Shows the names below the folder that are run files or nobody's; folders that are
-    /// nobody's end with a slash. Blocking.
-    pub fn files(&self, visit: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let naming = &self.naming;
-        walk(&self.folder, naming, &mut |entry| match entry {
-            Entry::File(name) if naming.is_ignored(name) => {}
-            Entry::File(name) => visit(name),
-            Entry::OtherFolder(name) | Entry::Unreadable(name, _) => visit(&format!("{name}/")),
-        })
-    }
-
-    /// Where a name in the buffer lies.
-    pub fn path(&self, name: &FileName) -> PathBuf {
-        self.folder.join(name.as_str())
-    }
-
-    /// The name under which a file lies in the buffer now: the one that was said if it is
-    /// there, or the best of those that are, or its own. Blocking.
-    pub(crate) fn lies_as(&self, file: &ExpectedFile) -> Option<BufferName> {
-        let mut names = self.naming.names_of(&file.name);
-        let there = |name: &BufferName| fs::symlink_metadata(self.path(&name.disk)).is_ok();
-        let said = |name: &BufferName| Some(&name.disk) == file.disk.as_ref() && there(name);
-        let place = names.iter().position(said);
-        let place = place.or_else(|| names.iter().position(there)).unwrap_or(0);
-        (!names.is_empty()).then(|| names.swap_remove(place))
-    }
 }
 
 impl Buffer {
@@ -220,6 +162,9 @@ impl Buffer {
         let mut listed = Listed::default();
         self.seen.clear();
         self.list(memory, recheck, &mut scan, &mut listed)?;
+        if let Some(root) = &mut self.root {
+            root.trusted |= listed.as_stored;
+        }
         let mut closed = BTreeMap::new();
         for (name, knowledge, version) in &listed.pending {
             let marked = listed.marked.contains(&name.run);
@@ -281,7 +226,8 @@ impl Buffer {
         scan: &mut Scan,
         listed: &mut Listed,
     ) -> io::Result<()> {
-        let (naming, watch, seen) = (&self.rules.naming, &self.watch, &mut self.seen);
+        let (rules, watch, seen) = (&self.rules, &self.watch, &mut self.seen);
+        let naming = &rules.naming;
         walk(&self.rules.folder, naming, &mut |entry| {
             let text = match entry {
                 Entry::File(text) => text,
@@ -308,8 +254,15 @@ impl Buffer {
             scan.files += 1;
             listed.newest = listed.newest.max(Some(name.run));
             let (knowledge, version) = memory.known(&name);
-            if recheck && matches!(knowledge, Knowledge::Stored(_)) {
+            if let Knowledge::Stored(known) = knowledge
+                && recheck
+            {
                 seen.insert(trace_of(name.run, name.disk.as_str()));
+                // Most are as they were, and need not be kept until the listing ends.
+                if !watch.watches(&name.disk) && is_as_stored(rules, &name, &known) {
+                    listed.as_stored = true;
+                    return;
+                }
             }
             let look = match knowledge {
                 Knowledge::Waiting | Knowledge::Moving => false,
@@ -400,6 +353,8 @@ struct Listed {
     pending: Vec<(BufferName, Knowledge, RunVersion)>,
     marked: HashSet<RunNumber>,
     newest: Option<RunNumber>,
+    /// Whether a stored file was seen to be what was stored.
+    as_stored: bool,
 }
 
 impl Found {
@@ -440,61 +395,9 @@ impl Found {
     }
 }
 
-impl Memory for Ledger {
-    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion) {
-        let knowledge = self.knowledge(name.run, &name.disk, &name.file);
-        (knowledge, self.version(name.run))
-    }
-
-    fn place(&self) -> Option<(u64, u64)> {
-        self.place()
-    }
-
-    fn going_on(&self) -> Vec<GoingOn> {
-        self.going_on()
-    }
-
-    fn expects_files(&self) -> bool {
-        self.in_buffer().next().is_some()
-    }
-
-    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)> {
-        let expected = self.in_buffer();
-        let missing = expected.filter(|(run, disk, _)| !seen.contains(&trace_of(*run, disk)));
-        let missing = missing.filter_map(|(run, disk, _)| Some((run, disk.parse().ok()?)));
-        missing.take(limit).collect()
-    }
-}
-
-/// Each answer is of its own moment: the journal is not held for a whole scan.
-impl Memory for Journal {
-    fn known(&self, name: &BufferName) -> (Knowledge, RunVersion) {
-        self.ledger().known(name)
-    }
-
-    fn place(&self) -> Option<(u64, u64)> {
-        self.ledger().place()
-    }
-
-    fn going_on(&self) -> Vec<GoingOn> {
-        self.ledger().going_on()
-    }
-
-    fn expects_files(&self) -> bool {
-        self.ledger().expects_files()
-    }
-
-    fn missing(&self, seen: &HashSet<u64>, limit: usize) -> Vec<(RunNumber, FileName)> {
-        self.ledger().missing(seen, limit)
-    }
-}
-
-/// What stands for a name in the set of those seen. Two that are taken for one can only
-/// delay that one of them is missed.
-fn trace_of(run: RunNumber, disk: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (run, disk).hash(&mut hasher);
-    hasher.finish()
+fn is_as_stored(rules: &BufferRules, name: &BufferName, known: &KnownFile) -> bool {
+    let found = identity(&rules.path(&name.disk));
+    found.is_ok_and(|found| found == Some(known.identity))
 }
 
 /// Device and inode of a folder.

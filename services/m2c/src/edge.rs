@@ -12,7 +12,6 @@ use aquifer_storage::StorageElement;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffer::BufferRules;
 use crate::daq::DaqLog;
 use crate::dispatch::Outcome;
 use crate::events;
@@ -21,6 +20,7 @@ use crate::journal::{Journal, Record};
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::pace::Pacer;
+use crate::rules::BufferRules;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::status::Seen;

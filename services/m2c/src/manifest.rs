@@ -49,13 +49,13 @@ pub struct ManifestFile {
     pub name: FileName,
     /// Its object's key.
     pub key: String,
-    /// Its size in bytes.
+    /// Its size in bytes, decoded.
     pub size: u64,
-    /// CRC-64/NVME of its bytes.
+    /// CRC-64/NVME of its bytes, decoded.
     pub crc64nvme: Crc64Nvme,
-    /// Adler-32 of its bytes.
+    /// Adler-32 of its bytes, decoded.
     pub adler32: Adler32,
-    /// CRC-32C of its bytes.
+    /// CRC-32C of its bytes, decoded.
     pub crc32c: Crc32c,
     /// What the object is, where it is not the file's bytes as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

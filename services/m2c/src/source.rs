@@ -8,11 +8,12 @@ use aquifer_digest::{Algorithm, Digests, FileIdentity, SumDigester};
 use aquifer_schemas::FileName;
 use aquifer_storage::{SourceFile, StorageError, Verify};
 
-use crate::buffer::{BufferRules, identity};
+use crate::buffer::identity;
 use crate::examine::{Examined, Question, Whole, examine};
 use crate::examiner::Examiner;
 use crate::journal::{Encoded, ExpectedFile};
 use crate::naming::About;
+use crate::rules::BufferRules;
 use crate::side_file::{LoggerChecksum, Read};
 
 /// What is to be stored.

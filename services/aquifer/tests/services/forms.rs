@@ -76,6 +76,11 @@ fn a_file_of_which_only_the_compressed_form_was_seen() {
     assert_eq!(file.size, bytes.len() as u64);
     assert_eq!(file.stored_size, packed.len() as u64);
     assert!(file.key.ends_with(".mid.gz"), "{}", file.key);
+    let manifest = deployment.read_object("raw/LAB/00000001/v1/manifest.r1.json");
+    let manifest: aquifer_m2c::Manifest = serde_json::from_slice(&manifest).unwrap();
+    let encoded = manifest.files[0].stored_as.as_ref().unwrap();
+    assert_eq!(encoded.size, packed.len() as u64);
+    assert_eq!(encoded.crc64nvme, Digests::of(&packed).crc64nvme);
     drop((m2c, relay));
 }
 
@@ -116,6 +121,14 @@ fn subruns_are_stored_at_once_and_their_run_when_the_daq_has_moved_on() {
 }
 
 impl Deployment {
+    fn read_object(&self, key: &str) -> Vec<u8> {
+        use aquifer_storage::StorageElement as _;
+        let element = self.storage();
+        let key = key.parse().unwrap();
+        let read = self.runtime.block_on(element.read_all(&key, 1 << 20));
+        read.unwrap().to_vec()
+    }
+
     /// Keys of all files in the storage.
     fn objects(&self) -> Vec<String> {
         use aquifer_storage::StorageElement as _;

@@ -626,6 +626,23 @@ fn any_purge() -> impl Strategy<Value = Record> {
     ]
 }
 
+#[test]
+fn a_late_subrun_of_a_run_that_was_done_is_not_forgotten_before_the_run_ends_again() {
+    let mut ledger = stored_and_recorded(7, &[1]);
+    ledger.apply(Record::FilesClosed {
+        run: 7,
+        version: 1,
+        files: closure(&[2]).files,
+        started_at: Timestamp::UNIX_EPOCH,
+    });
+    ledger.apply(stored(7, 2));
+    record_all(&mut ledger, 7);
+    assert_eq!(ledger.going_on().len(), 1);
+    ledger.apply(closed(7, &[]));
+    assert!(ledger.to_store().any(|run| run == 7), "its manifest");
+    assert_eq!(ledger.active(7).unwrap().expected().count(), 1);
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let run = 0_u64..4;
     prop_oneof![

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use aquifer_digest::FileIdentity;
 use aquifer_schemas::{ClosedBy, FileName, RunNumber, RunVersion};
 
-use crate::buffer::{BufferRules, identity};
+use crate::buffer::identity;
 use crate::close_rule::Observation;
 use crate::end_of_run::ends_with_end_of_run;
 use crate::examine::{Examined, Question, Whole};
 use crate::examiner::Examiner;
 use crate::journal::{BufferForm, Encoded, Instead, Knowledge, KnownFile};
 use crate::naming::BufferName;
+use crate::rules::BufferRules;
 
 /// What was found out about a name.
 #[derive(Debug, Clone, PartialEq)]
