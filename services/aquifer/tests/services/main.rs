@@ -6,5 +6,6 @@ mod audit;
 mod command_line;
 mod crash;
 mod deployment;
+mod readiness;
 mod verdict;
 mod way_of_a_run;
