@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Stop what `up` or `demo` started in a folder
     Down(RootArgs),
-    /// Show a running private stack: endpoints and credentials
+    /// Show a running private stack: endpoints, credentials, and who answers
     #[command(subcommand)]
     Stack(StackCommand),
     /// Bring the catalogue's schema up to date
@@ -109,30 +109,50 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub detector: DetectorArgs,
+    #[command(flatten)]
+    pub service: ServiceArgs,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DetectorArgs {
     /// Runs to take; without end if not given
     #[arg(long)]
     pub runs: Option<u64>,
     /// Runs per second at the most
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = rate)]
     pub rate: f64,
     /// Pictures per run
     #[arg(long, default_value_t = 3)]
     pub frames: u32,
-    /// Side of a picture in pixels
-    #[arg(long, default_value_t = 2304)]
+    /// Side of a picture in pixels; a real camera's is 2304
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=8192))]
     pub pixels: u32,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Probability that the DAQ dies during a run
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
     pub crash_probability: f64,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let in_range = |rate: &f64| (0.001..=1000.0).contains(rate);
+    let rate = text.parse().ok().filter(in_range);
+    rate.ok_or_else(|| "runs per second are a number from 0.001 to 1000".to_owned())
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let in_range = |probability: &f64| (0.0..=1.0).contains(probability);
+    let probability = text.parse().ok().filter(in_range);
+    probability.ok_or_else(|| "a probability is a number from 0 to 1".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StackCommand {
-    /// Print endpoints and credentials
+    /// Print endpoints and credentials, and ask each server whether it answers
     Show {
         #[command(flatten)]
         root: RootArgs,
@@ -181,12 +201,38 @@ pub(crate) enum SitesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Say whether the configuration can be used
-    Check,
+    /// Say whether services can start with the configuration, without reaching anything
+    Check {
+        /// Which services [default: all of them]
+        #[arg(value_enum, default_values_t = ServiceName::ALL, hide_default_value = true)]
+        services: Vec<ServiceName>,
+    },
     /// Print the configuration in force, without secrets
     Dump,
     /// Print the reference of every key
     Reference,
+}
+
+/// A service that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// The ingester
+    M2c,
+    /// The publisher of announcements
+    Relay,
+}
+
+impl ServiceName {
+    const ALL: [Self; 2] = [Self::M2c, Self::Relay];
+}
+
+impl std::fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::M2c => "m2c",
+            Self::Relay => "relay",
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -253,5 +299,5 @@ pub(crate) enum DeadLettersCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaqCommand {
     /// Take simulated runs into the configured buffer
-    Simulate(DetectorArgs),
+    Simulate(SimulateArgs),
 }

@@ -85,7 +85,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                     .downcast_ref::<BusError>()
                     .is_some_and(is_unavailable);
             unreachable.then(|| {
-                "is it running? `aquifer up` starts a private stack, `aquifer stack show` prints where it is".to_owned()
+                "is it running? `aquifer stack show` says which server of a private stack answers, `aquifer up` starts one".to_owned()
             })
         })
     })

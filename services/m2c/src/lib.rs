@@ -32,13 +32,11 @@ mod template;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
 use aquifer_runtime::health::ComponentHealth;
 use aquifer_runtime::retry::{RetryPolicy, retry};
 use aquifer_runtime::service::{Context, TaskKind};
-use aquifer_schemas::Site;
 use aquifer_storage::{S3Config, S3Element, StorageElement};
 
 use crate::buffer::BufferRules;
@@ -52,7 +50,7 @@ use crate::signals::Signals;
 use crate::store::Store;
 
 pub use buffer::BufferRules as Rules;
-pub use config::M2cConfig;
+pub use config::{M2cConfig, Unusable};
 pub use keys::Keys;
 pub use manifest::{Manifest, ManifestFile};
 pub use template::{FileTemplate, TemplateError};
@@ -109,13 +107,7 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
 
 async fn open_edge(settings: &Settings, context: &Context) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
-    let site: Site = m2c.site.parse().context("m2c.site")?;
-    let rules = m2c.rules().context("m2c")?;
-    anyhow::ensure!(
-        !m2c.journal.starts_with(&m2c.buffer),
-        "m2c.journal `{}` lies inside the buffer; hint: the journal must outlive the buffer's files",
-        m2c.journal.display()
-    );
+    let (site, rules) = m2c.check()?;
     let (journal, recovery) = Journal::open(&m2c.journal)?;
     events::journal_opened(journal.ledger().runs(), &recovery);
     let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);

@@ -44,7 +44,7 @@ pub struct S3Config {
     /// Put before every key, such as `raw`. Empty for none.
     pub prefix: String,
     /// Access key.
-    pub access_key: String,
+    pub access_key: Secret,
     /// Secret key.
     pub secret_key: Secret,
     /// Whether the bucket goes into the path (most servers) or the host name (AWS).
@@ -74,7 +74,7 @@ impl Default for S3Config {
             region: "us-east-1".to_owned(),
             bucket: String::new(),
             prefix: String::new(),
-            access_key: String::new(),
+            access_key: Secret::default(),
             secret_key: Secret::default(),
             path_style: true,
             ca_file: None,
@@ -134,7 +134,7 @@ impl S3Config {
             .operation_attempt_timeout(self.time_for(0))
             .build();
         let credentials =
-            Credentials::from_keys(self.access_key.clone(), self.secret_key.reveal(), None);
+            Credentials::from_keys(self.access_key.reveal(), self.secret_key.reveal(), None);
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(
                 tls::rustls_provider::CryptoMode::Ring,

@@ -57,7 +57,7 @@ pub(crate) fn s3(endpoint: &str) -> S3Element {
         endpoint: endpoint.to_owned(),
         bucket: "raw".to_owned(),
         prefix: "below/here".to_owned(),
-        access_key: "k".to_owned(),
+        access_key: "k".to_owned().into(),
         secret_key: "s".to_owned().into(),
         part_size_mib: 5,
         connect_timeout_secs: 2,

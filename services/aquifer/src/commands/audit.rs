@@ -150,7 +150,7 @@ impl Collected {
         if folder.as_os_str().is_empty() {
             return Ok(());
         }
-        let site: Site = config.m2c.site.parse()?;
+        let site = config.site()?;
         let rules = config.m2c.rules()?;
         let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
         for entry in entries {

@@ -80,3 +80,109 @@ fn the_reference_page_is_what_the_program_knows() {
         "docs/reference/configuration.md is not of this version; hint: `make reference`"
     );
 }
+
+#[test]
+fn what_cannot_run_is_not_said_to_be_usable() {
+    insta::assert_snapshot!("check_of_nothing", answer(&["config", "check"]));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let here = folder.path().display().to_string();
+    let good = [
+        "m2c.site=LAB".to_owned(),
+        format!("m2c.buffer={here}"),
+        "m2c.journal=/var/lib/aquifer".to_owned(),
+        "storage.endpoint=http://127.0.0.1:1".to_owned(),
+        "storage.bucket=raw".to_owned(),
+    ];
+    let check = |bad: Option<&str>| {
+        let settings = good.iter().map(String::as_str).chain(bad);
+        let args: Vec<&str> = settings.flat_map(|setting| ["--set", setting]).collect();
+        answer(&[args.as_slice(), &["config", "check"]].concat()).replace(&here, "BUFFER")
+    };
+    insta::assert_snapshot!("check_of_what_can_run", check(None));
+    let journal = format!("m2c.journal={here}/journal");
+    let bad = [
+        "storage.endpoint=not a url",
+        "m2c.site=LN GS",
+        &journal,
+        "catalogue.connections=0",
+        "kafka.bootstrap-servers=",
+    ];
+    let answers = bad.map(|setting| check(Some(setting)));
+    insta::assert_snapshot!("check_of_what_cannot_run", answers.join("\n"));
+}
+
+/// Every configuration in the documentation can be read, keeps its secrets, and, where
+/// it is a whole one, can be run.
+#[test]
+fn configurations_in_the_documentation_work() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let here = folder.path();
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    let mut tried = 0;
+    for block in toml_blocks(docs.as_ref()) {
+        // What lies on the reader's machine lies in a folder here.
+        let mut text = block.replace("\"/", &format!("\"{}/", here.display()));
+        text = text.replace("file:/", &format!("file:{}/", here.display()));
+        for path in text
+            .split('"')
+            .filter(|word| word.contains(&*here.to_string_lossy()))
+        {
+            if let Some(secret) = path.strip_prefix("file:") {
+                let secret = std::path::Path::new(secret);
+                std::fs::create_dir_all(secret.parent().unwrap()).unwrap();
+                std::fs::write(secret, "verysecret").unwrap();
+            } else {
+                std::fs::create_dir_all(path).unwrap();
+            }
+        }
+        let file = here.join("aquifer.toml");
+        std::fs::write(&file, &text).unwrap();
+        let ask = |args: &[&str]| {
+            let mut command = Command::new(AQUIFER);
+            command.arg("--config").arg(&file).args(args);
+            for variable in text.split('"').filter_map(|word| word.strip_prefix("env:")) {
+                command.env(variable, "verysecret");
+            }
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{block}\n{said}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let dump = ask(&["config", "dump"]);
+        assert!(!dump.contains("verysecret"), "{dump}");
+        if ["[m2c]", "[storage]", "[catalogue]"]
+            .iter()
+            .all(|part| text.contains(part))
+        {
+            ask(&["config", "check"]);
+        }
+        tried += 1;
+    }
+    assert!(tried > 0);
+}
+
+fn toml_blocks(folder: &std::path::Path) -> Vec<String> {
+    let mut blocks = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            blocks.extend(toml_blocks(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            let page = std::fs::read_to_string(path).unwrap();
+            let fenced = page.split("```toml\n").skip(1);
+            blocks.extend(fenced.filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())));
+        }
+    }
+    blocks
+}
+
+#[test]
+fn a_detector_that_cannot_be_is_wrong_usage() {
+    let answers = [
+        answer(&["daq", "simulate", "--runs", "1", "--rate", "0"]),
+        answer(&["demo", "--pixels", "3"]),
+        answer(&["daq", "simulate", "--crash-probability", "2"]),
+        answer(&["daq", "simulate"]),
+    ];
+    insta::assert_snapshot!(answers.join("\n"));
+}
