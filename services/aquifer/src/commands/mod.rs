@@ -33,7 +33,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => block_on(up::run(args)),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Down(args) => block_on(down::run(args)),
-        Command::Stack(command) => stack::run(command),
+        Command::Stack(command) => block_on(stack::run(command)),
         command => with_config(&global, command),
     }
 }

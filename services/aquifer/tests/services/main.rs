@@ -5,6 +5,7 @@
 mod audit;
 mod command_line;
 mod crash;
+mod demo;
 mod deployment;
 mod readiness;
 mod verdict;
