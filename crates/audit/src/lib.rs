@@ -6,12 +6,15 @@
 //! whichever source still knows it. Anything in progress has a deadline, after which
 //! it counts. Pure: no I/O, no clock.
 
+mod digests;
 mod evidence;
 mod finding;
 mod reconcile;
+mod remedy;
 
 pub use evidence::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, NumberEvidence, Object,
 };
 pub use finding::{Finding, FindingKind, Tally};
 pub use reconcile::reconcile;
+pub use remedy::Gravity;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use aquifer_catalogue::{AttributeValue, RunDetail, RunFilter, RunRow};
+use aquifer_schemas::{ClosedBy, FileState, RunId};
 
 use super::{open_catalogue, run_id};
 use crate::cli::{RunArg, RunsCommand, RunsListArgs};
@@ -72,6 +73,16 @@ fn value(value: &AttributeValue) -> String {
     }
 }
 
+/// Who closed a run, in words that need no table.
+pub(super) fn closer(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Daq => "the DAQ",
+        ClosedBy::Logger => "the logger's checksum file",
+        ClosedBy::Inferred => "inference: the DAQ fell silent",
+        ClosedBy::Unknown => "somebody unknown to this version",
+    }
+}
+
 fn dash() -> String {
     "-".to_owned()
 }
@@ -91,7 +102,7 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         ("ended", output::time_or_dash(row.ended_at)),
         (
             "closed by",
-            row.closed_by.map_or_else(dash, |by| by.to_string()),
+            row.closed_by.map_or_else(dash, |by| closer(by).to_owned()),
         ),
         (
             "events",
@@ -103,6 +114,11 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
     for (name, value) in facts {
         output::line(format!("{name:<10} {value}"))?;
     }
+    let others = other_versions(&versions(&config, &row.id).await?, &row.id);
+    if !others.is_empty() {
+        output::line(format!("{:<10} {others}", "others"))?;
+    }
+    say_quarantined(&detail)?;
     if !detail.attributes.is_empty() {
         output::line("")?;
         let rows = detail.attributes.iter().map(|(name, attribute)| {
@@ -141,6 +157,32 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         replicas,
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files of the run that cannot be trusted, and why.
+pub(super) fn say_quarantined(detail: &RunDetail) -> std::io::Result<()> {
+    for file in &detail.files {
+        let bad = matches!(file.state, FileState::Changed | FileState::Vanished);
+        if let Some(reason) = file.reason.as_ref().filter(|_| bad) {
+            output::line(format!("{} is {}: {reason}", file.name, file.state))?;
+        }
+    }
+    Ok(())
+}
+
+/// Other runs under the number, in words; empty if there are none.
+pub(super) fn other_versions(versions: &[RunRow], run: &RunId) -> String {
+    let others = versions.iter().filter(|other| other.id != *run);
+    let others: Vec<_> = others
+        .map(|other| format!("{} ({})", other.id, other.state))
+        .collect();
+    others.join(", ")
+}
+
+/// All versions under the run's number.
+pub(super) async fn versions(config: &Config, run: &RunId) -> anyhow::Result<Vec<RunRow>> {
+    let catalogue = open_catalogue(config).await?;
+    Ok(catalogue.versions(&run.site, run.number).await?)
 }
 
 /// All that the catalogue knows of the run that `text` means.

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use aquifer_audit::FindingKind;
+
 use crate::deployment::AQUIFER;
 
 fn answer(args: &[&str]) -> String {
@@ -185,4 +187,25 @@ fn a_detector_that_cannot_be_is_wrong_usage() {
         answer(&["daq", "simulate"]),
     ];
     insta::assert_snapshot!(answers.join("\n"));
+}
+
+/// The guide's table of findings is what the audit means.
+#[test]
+fn every_finding_is_in_the_guide() {
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/guide/look-and-check.md"
+    );
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = FindingKind::ALL.iter().map(|kind| {
+        let (worst, least) = (kind.gravity(false), kind.gravity(true));
+        let mut gravity = worst.as_str().to_owned();
+        if least != worst {
+            gravity = format!("{gravity}, {} if another copy is sound", least.as_str());
+        }
+        let (name, meaning, remedy) = (kind.as_str(), kind.meaning(), kind.remedy());
+        format!("| `{name}` | {gravity} | {meaning} | {remedy} |\n")
+    });
+    let table: String = rows.collect();
+    assert!(page.contains(&table), "the table should be:\n{table}");
 }
