@@ -208,7 +208,7 @@ async fn watch_plainly(machine: &mut Machine, watch: &mut Watch) -> anyhow::Resu
 
 async fn watch_live(machine: &mut Machine, watch: &mut Watch, site: &str) -> anyhow::Result<()> {
     let mut stop = StopSignals::new()?;
-    let title = format!("aquifer: runs of {site}, from the buffer into storage, catalogue and bus");
+    let title = format!("aquifer: runs of {site} on their way into storage and catalogue");
     let hints = [
         "q or Ctrl-C stops everything. In another terminal:",
         "aquifer runs list",
