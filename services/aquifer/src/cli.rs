@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use aquifer_schemas::{RunState, Site};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::tz::TimeZone;
+use uuid::Uuid;
 
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]
@@ -91,7 +95,7 @@ pub(crate) struct UpArgs {
     pub root: RootArgs,
     /// Site of the DAQ whose buffer is watched
     #[arg(long, default_value = "LAB")]
-    pub site: String,
+    pub site: Site,
     /// Folder into which the DAQ writes [default: `buffer` in the stack's folder]
     #[arg(long, value_name = "DIR")]
     pub buffer: Option<PathBuf>,
@@ -136,6 +140,23 @@ pub(crate) struct DetectorArgs {
     /// Probability that the DAQ dies during a run
     #[arg(long, default_value_t = 0.0, value_parser = probability)]
     pub crash_probability: f64,
+}
+
+fn time_zone(text: &str) -> Result<String, String> {
+    match TimeZone::get(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no such time zone is known here; one is Europe/Rome".to_owned()),
+    }
+}
+
+fn letter_id(text: &str) -> Result<Uuid, String> {
+    let id = text.parse();
+    id.map_err(|_| "not an id as `aquifer dead-letters list` shows them".to_owned())
+}
+
+fn run_state() -> impl TypedValueParser<Value = RunState> {
+    PossibleValuesParser::new(RunState::ALL.iter().map(|state| state.as_str()))
+        .try_map(|word| word.parse())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -183,13 +204,24 @@ pub(crate) enum SitesCommand {
     /// Register a site
     Add {
         /// Name, such as LNGS
-        site: String,
+        site: Site,
         /// Time zone of its DAQ's clock, such as Europe/Rome
-        #[arg(long, default_value = "UTC")]
+        #[arg(long, default_value = "UTC", value_parser = time_zone)]
         time_zone: String,
         /// What it is
         #[arg(long, default_value = "")]
         description: String,
+    },
+    /// Correct what is known of a registered site
+    Set {
+        /// Its name
+        site: Site,
+        /// Time zone of its DAQ's clock, such as Europe/Rome
+        #[arg(long, value_parser = time_zone)]
+        time_zone: Option<String>,
+        /// What it is
+        #[arg(long)]
+        description: Option<String>,
     },
     /// List the sites
     List {
@@ -247,10 +279,10 @@ pub(crate) enum RunsCommand {
 pub(crate) struct RunsListArgs {
     /// Only runs of this site
     #[arg(long)]
-    pub site: Option<String>,
+    pub site: Option<Site>,
     /// Only runs in this state
-    #[arg(long)]
-    pub state: Option<String>,
+    #[arg(long, value_parser = run_state())]
+    pub state: Option<RunState>,
     /// At most so many
     #[arg(long, short = 'n', default_value_t = 20)]
     pub limit: u32,
@@ -289,10 +321,17 @@ pub(crate) enum DeadLettersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Send one to the topic that it came from, again
+    /// Send one to the topic that it came from, again, and take it off the list
     Replay {
         /// Its id, as listed
-        id: String,
+        #[arg(value_parser = letter_id)]
+        id: Uuid,
+    },
+    /// Take one off the list: nothing is to be done about it
+    Dismiss {
+        /// Its id, as listed
+        #[arg(value_parser = letter_id)]
+        id: Uuid,
     },
 }
 

@@ -14,7 +14,8 @@ pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
 /// Prints `value` as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
+    // As an error of the output, so that a reader who has gone is known as such.
+    serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from)?;
     writeln!(stdout)?;
     Ok(())
 }

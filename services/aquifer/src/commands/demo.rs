@@ -39,7 +39,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let watched = if args.plain || !std::io::stdout().is_terminal() {
         watch_plainly(&mut machine, &mut watch).await
     } else {
-        watch_live(&mut machine, &mut watch, &args.up.site).await
+        watch_live(&mut machine, &mut watch, args.up.site.as_str()).await
     };
     let verdict = match watched {
         Ok(()) => conclude(&machine, &args).await,

@@ -77,11 +77,18 @@ async fn open_catalogue(config: &Config) -> anyhow::Result<Catalogue> {
 
 /// The run that `text` means; a bare number is one of the default site.
 fn run_id(config: &Config, text: &str) -> anyhow::Result<RunId> {
-    RunId::parse_at(text, config.default_site().as_ref()).map_err(|error| {
-        Hinted::new(
-            error.to_string(),
-            "write SITE/NUMBER, such as LNGS/4242, or set `default-site`",
-        )
-        .into()
+    let default_site = config.default_site();
+    RunId::parse_at(text, default_site.as_ref()).map_err(|error| {
+        let write = "write SITE/NUMBER, such as LNGS/4242";
+        let bare = !text.contains('/') && default_site.is_none();
+        let hint = if bare {
+            format!(
+                "no site is set for bare numbers, and {}: {write}",
+                config.read_from()
+            )
+        } else {
+            write.to_owned()
+        };
+        Hinted::usage(error.to_string(), hint).into()
     })
 }

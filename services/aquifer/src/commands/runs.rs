@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::{AttributeValue, RunDetail, RunFilter, RunRow};
-use aquifer_schemas::{ClosedBy, FileState, RunId};
+use aquifer_catalogue::{AttributeValue, Catalogue, RunDetail, RunFilter, RunRow};
+use aquifer_schemas::{ClosedBy, FileState, RunId, Site};
 
 use super::{open_catalogue, run_id};
 use crate::cli::{RunArg, RunsCommand, RunsListArgs};
@@ -21,17 +21,16 @@ pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<
 
 async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
     let filter = RunFilter {
-        site: args.site.map(|site| site.parse()).transpose()?,
-        states: args
-            .state
-            .map(|state| state.parse())
-            .transpose()?
-            .into_iter()
-            .collect(),
+        site: args.site,
+        states: args.state.into_iter().collect(),
         limit: args.limit,
         ..RunFilter::default()
     };
-    let runs = open_catalogue(&config).await?.runs(&filter).await?;
+    let catalogue = open_catalogue(&config).await?;
+    let runs = catalogue.runs(&filter).await?;
+    if let Some(site) = filter.site.as_ref().filter(|_| runs.is_empty()) {
+        require_site(&catalogue, site).await?;
+    }
     if args.json {
         output::json(&runs)?;
     } else {
@@ -49,6 +48,16 @@ async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
         output::table(&titles, runs.iter().map(columns))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// No runs of a site that nobody registered is a misspelt name, not an answer.
+async fn require_site(catalogue: &Catalogue, site: &Site) -> anyhow::Result<()> {
+    let known = catalogue.sites().await?;
+    if known.iter().any(|known| known.name == *site) {
+        return Ok(());
+    }
+    let hint = "`aquifer sites list` shows those that are";
+    Err(Hinted::new(format!("site {site} is not registered"), hint).into())
 }
 
 fn columns(run: &RunRow) -> Vec<String> {

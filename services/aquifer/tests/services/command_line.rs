@@ -1,14 +1,17 @@
 //! What the command line says to people.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use aquifer_audit::FindingKind;
 
-use crate::deployment::AQUIFER;
+use crate::deployment::{AQUIFER, Deployment};
 
 fn answer(args: &[&str]) -> String {
+    answer_with(&[&["--config", "/dev/null"], args].concat())
+}
+
+fn answer_with(args: &[&str]) -> String {
     let output = Command::new(AQUIFER)
-        .args(["--config", "/dev/null"])
         .args(args)
         .env("COLUMNS", "100")
         .env_remove("AQUIFER_CONFIG")
@@ -208,4 +211,46 @@ fn every_finding_is_in_the_guide() {
     });
     let table: String = rows.collect();
     assert!(page.contains(&table), "the table should be:\n{table}");
+}
+
+#[test]
+fn wrong_usage_is_said_to_be_that_and_what_would_be_right() {
+    let answers = [
+        answer(&["runs", "show", "LAB/x"]),
+        answer(&["runs", "list", "--state", "foo"]),
+        answer(&["runs", "list", "--site", "LN GS"]),
+        answer(&["dead-letters", "replay", "abc"]),
+        answer(&["sites", "add", "LNGS", "--time-zone", "Mars/Base"]),
+        answer(&["up", "--site", "bad site"]),
+        answer_with(&["--config", "/nonexistent", "config", "check"]),
+    ];
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn a_registered_site_is_changed_on_purpose_only() {
+    let deployment = Deployment::start();
+    let other = deployment.run(&["sites", "add", "LAB", "--time-zone", "Europe/Rome"]);
+    assert_eq!(other.status.code(), Some(1));
+    let complaint = String::from_utf8(other.stderr).unwrap();
+    assert!(complaint.contains("aquifer sites set LAB"), "{complaint}");
+    deployment.expect(&["sites", "add", "LAB", "--time-zone", "UTC"]);
+    deployment.expect(&["sites", "set", "LAB", "--time-zone", "Europe/Rome"]);
+    let listed = deployment.expect(&["sites", "list"]);
+    assert!(listed.contains("Europe/Rome"), "{listed}");
+    let unknown = deployment.run(&["runs", "list", "--site", "XYZ"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    deployment.expect(&["runs", "list", "--site", "LAB"]);
+
+    // A reader that goes early (`| head`) is no error.
+    let mut child = deployment
+        .command(&["sites", "list", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }

@@ -127,5 +127,21 @@ fn a_message_that_makes_no_sense_is_buried_and_listed() {
             .expect(&["dead-letters", "list"])
             .contains("passwd")
     });
+    let letters: serde_json::Value =
+        serde_json::from_str(&deployment.expect(&["dead-letters", "list", "--json"])).unwrap();
+    let id = letters[0]["event_id"].as_str().unwrap();
+    // It makes no more sense the second time: the old letter goes, a new one comes.
+    deployment.expect(&["dead-letters", "replay", id]);
+    deployment.wait_until("buried again", || {
+        let listed = deployment.expect(&["dead-letters", "list"]);
+        listed.contains("passwd") && !listed.contains(id)
+    });
+    let letters: serde_json::Value =
+        serde_json::from_str(&deployment.expect(&["dead-letters", "list", "--json"])).unwrap();
+    assert_eq!(letters.as_array().unwrap().len(), 1, "{letters:#}");
+    let id = letters[0]["event_id"].as_str().unwrap();
+    deployment.expect(&["dead-letters", "dismiss", id]);
+    let listed = deployment.expect(&["dead-letters", "list"]);
+    assert!(!listed.contains("passwd"), "{listed}");
     drop(m2c);
 }

@@ -18,7 +18,6 @@ use children::{Children, News};
 use crate::cli::UpArgs;
 use crate::commands::topology;
 use crate::config::Config;
-use crate::failure::Hinted;
 use crate::output;
 
 /// How often servers and services are looked at.
@@ -93,8 +92,8 @@ impl Machine {
     pub(super) async fn start(args: &UpArgs) -> anyhow::Result<Self> {
         let began = Instant::now();
         let root = std::path::absolute(&args.root.root)?;
-        let site: Site = args.site.parse()?;
-        let tools = Tools::locate(&Tools::cache(Path::new("."))).map_err(Hinted::from)?;
+        let site = args.site.clone();
+        let tools = Tools::locate(&Tools::cache(Path::new(".")))?;
         let mut printed = Ok(());
         let stack = Stack::start(
             StackOptions::new(&root, tools),
@@ -217,9 +216,12 @@ impl Machine {
 async fn prepare(config: &Config, site: &Site) -> anyhow::Result<()> {
     let catalogue = Catalogue::connect(&config.catalogue).await?;
     catalogue.migrate().await?;
-    catalogue
-        .register_site(site, "UTC", "the private stack's DAQ")
-        .await?;
+    let known = catalogue.sites().await?;
+    if !known.iter().any(|known| known.name == *site) {
+        catalogue
+            .register_site(site, "UTC", "the private stack's DAQ")
+            .await?;
+    }
     let report = aquifer_bus::admin::apply(&config.kafka, &topology::read(None)?, false).await?;
     anyhow::ensure!(
         report.refused.is_empty(),
