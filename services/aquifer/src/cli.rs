@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Explain(RunArg),
     /// Compare the DAQ's list, the buffer, the catalogue and the storage
     Audit(AuditArgs),
+    /// Print what the words in lists mean: states, evidence, who closed a run
+    Words,
     /// Messages that nobody could handle
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use aquifer_schemas::ClosedBy;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -66,6 +67,16 @@ pub(crate) fn size(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+/// Who closed a run, in words that need no table.
+pub(crate) fn closer(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Daq => "the DAQ",
+        ClosedBy::Logger => "the logger's checksum file",
+        ClosedBy::Inferred => "inference: the DAQ fell silent",
+        ClosedBy::Unknown => "somebody unknown to this version",
+    }
 }
 
 #[cfg(test)]

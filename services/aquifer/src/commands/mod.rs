@@ -14,6 +14,7 @@ mod sites;
 mod stack;
 mod topology;
 mod up;
+mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => block_on(stack::run(command)),
+        Command::Words => words::run(),
         command => with_config(&global, command),
     }
 }
@@ -53,7 +55,11 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => block_on(explain::run(config, args)),
         Command::Audit(args) => block_on(audit::run(config, args)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
-        Command::Up(_) | Command::Demo(_) | Command::Down(_) | Command::Stack(_) => {
+        Command::Up(_)
+        | Command::Demo(_)
+        | Command::Down(_)
+        | Command::Stack(_)
+        | Command::Words => {
             unreachable!("handled before the configuration is read")
         }
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aquifer_catalogue::{AttributeValue, Catalogue, RunDetail, RunFilter, RunRow};
-use aquifer_schemas::{ClosedBy, FileState, RunId, Site};
+use aquifer_schemas::{FileState, RunId, Site};
 
 use super::{open_catalogue, run_id};
 use crate::cli::{RunArg, RunsCommand, RunsListArgs};
@@ -82,16 +82,6 @@ fn value(value: &AttributeValue) -> String {
     }
 }
 
-/// Who closed a run, in words that need no table.
-pub(super) fn closer(by: ClosedBy) -> &'static str {
-    match by {
-        ClosedBy::Daq => "the DAQ",
-        ClosedBy::Logger => "the logger's checksum file",
-        ClosedBy::Inferred => "inference: the DAQ fell silent",
-        ClosedBy::Unknown => "somebody unknown to this version",
-    }
-}
-
 fn dash() -> String {
     "-".to_owned()
 }
@@ -111,7 +101,8 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         ("ended", output::time_or_dash(row.ended_at)),
         (
             "closed by",
-            row.closed_by.map_or_else(dash, |by| closer(by).to_owned()),
+            row.closed_by
+                .map_or_else(dash, |by| output::closer(by).to_owned()),
         ),
         (
             "events",

@@ -70,20 +70,20 @@ fn secrets_are_never_printed() {
 }
 
 #[test]
-fn the_reference_page_is_what_the_program_knows() {
-    let page = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/reference/configuration.md"
-    );
-    let output = Command::new(AQUIFER)
-        .args(["config", "reference"])
-        .output()
-        .unwrap();
-    let known = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        std::fs::read_to_string(page).unwrap() == known,
-        "docs/reference/configuration.md is not of this version; hint: `make reference`"
-    );
+fn the_reference_pages_are_what_the_program_knows() {
+    for (page, command) in [
+        ("configuration.md", &["config", "reference"][..]),
+        ("words.md", &["words"]),
+    ] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference");
+        let output = Command::new(AQUIFER).args(command).output().unwrap();
+        let known = String::from_utf8(output.stdout).unwrap();
+        let written = std::fs::read_to_string(format!("{folder}/{page}"));
+        assert!(
+            written.unwrap_or_default() == known,
+            "docs/reference/{page} is not of this version; hint: `make reference`"
+        );
+    }
 }
 
 #[test]
