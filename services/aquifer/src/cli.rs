@@ -46,7 +46,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Stack(StackCommand),
     /// Bring the catalogue's schema up to date
-    Migrate,
+    Migrate(JsonArg),
     /// Topics of the bus
     #[command(subcommand)]
     Topology(TopologyCommand),
@@ -75,6 +75,13 @@ pub(crate) enum Command {
     M2c(ServiceArgs),
     /// Run the publisher of the catalogue's announcements
     Relay(ServiceArgs),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct JsonArg {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -242,7 +249,7 @@ pub(crate) enum ConfigCommand {
         services: Vec<ServiceName>,
     },
     /// Print the configuration in force, without secrets
-    Dump,
+    Dump(JsonArg),
     /// Print the reference of every key
     Reference,
 }

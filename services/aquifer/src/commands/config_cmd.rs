@@ -8,7 +8,7 @@ use aquifer_m2c::Unusable;
 use aquifer_runtime::config::{dump, reference as reference_of};
 use aquifer_storage::{S3Element, StorageError};
 
-use crate::cli::{ConfigCommand, ServiceName};
+use crate::cli::{ConfigCommand, JsonArg, ServiceName};
 use crate::config::Config;
 use crate::output;
 
@@ -16,7 +16,8 @@ use crate::output;
 pub(super) fn run(config: &Config, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Check { services } => check(config, services)?,
-        ConfigCommand::Dump => output::line(dump(config)?.trim_end())?,
+        ConfigCommand::Dump(JsonArg { json: true }) => output::json(config)?,
+        ConfigCommand::Dump(JsonArg { json: false }) => output::line(dump(config)?.trim_end())?,
         ConfigCommand::Reference => return reference(),
     }
     Ok(ExitCode::SUCCESS)

@@ -47,7 +47,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::M2c(args) => Ok(services::m2c(&config, &args)),
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
-        Command::Migrate => block_on(migrate::run(config)),
+        Command::Migrate(args) => block_on(migrate::run(config, args)),
         Command::Topology(command) => block_on(topology::run(config, command)),
         Command::Sites(command) => block_on(sites::run(config, command)),
         Command::Config(command) => config_cmd::run(&config, &command),
