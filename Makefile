@@ -73,7 +73,8 @@ soak: setup ## 200 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
 
 reference: ## write the generated pages of docs/reference
 	$(CARGO) run -q -p aquifer -- config reference > docs/reference/configuration.md
+	$(CARGO) run -q -p aquifer -- words > docs/reference/words.md
 
-clean-stack: ## stop what `make up` and `make demo` left, and remove its data
+clean-stack: ## stop what `make up` and `make demo` started, and remove its data
 	@tools/end-stacks .aquifer
 	@find .aquifer -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +

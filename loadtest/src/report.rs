@@ -117,13 +117,14 @@ fn over_time(out: &mut String, trial: &Trial) -> fmt::Result {
     let last = trial.samples.len().saturating_sub(1);
     for (index, sample) in trial.samples.iter().enumerate() {
         if index % step == 0 || index == last {
-            row(out, sample)?;
+            row(out, sample, trial.processes.len())?;
         }
     }
     Ok(())
 }
 
-fn row(out: &mut String, sample: &Sample) -> fmt::Result {
+/// Processes that were not there yet when the sample was taken have empty cells.
+fn row(out: &mut String, sample: &Sample, processes: usize) -> fmt::Result {
     write!(
         out,
         "| {:.0} | {} | {} | {} + {} + {} | {} | {:.1} % |",
@@ -139,7 +140,8 @@ fn row(out: &mut String, sample: &Sample) -> fmt::Result {
     for usage in &sample.usage {
         write!(out, " {:.1} |", usage.resident as f64 / MIB)?;
     }
-    writeln!(out)
+    let absent = processes.saturating_sub(sample.usage.len());
+    writeln!(out, "{}", "  |".repeat(absent))
 }
 
 /// Milliseconds.
@@ -179,5 +181,18 @@ mod tests {
             assert!(text.contains(expected), "`{expected}` is not in\n{text}");
         }
         assert!(text.lines().filter(|line| line.ends_with("17.9 |")).count() < ROWS);
+    }
+
+    #[test]
+    fn every_row_has_as_many_cells() {
+        let mut trial = steady();
+        // The detector starts after the first look.
+        trial.samples[0].usage.pop();
+        let text = markdown(&trial, &verdicts(&trial));
+        let over_time = text.split("## Over time").nth(1).unwrap();
+        let rows = over_time.lines().filter(|line| line.starts_with('|'));
+        let mut cells: Vec<_> = rows.map(|row| row.matches('|').count()).collect();
+        cells.dedup();
+        assert_eq!(cells.len(), 1, "{over_time}");
     }
 }

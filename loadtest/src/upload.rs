@@ -195,7 +195,7 @@ impl Bench {
             endpoint: self.s3.endpoint.clone(),
             region: self.s3.region.clone(),
             bucket: bucket.to_owned(),
-            access_key: self.s3.access_key.clone(),
+            access_key: self.s3.access_key.clone().into(),
             secret_key: self.s3.secret_key.clone().into(),
             ..S3Config::default()
         }
@@ -275,7 +275,7 @@ pub(crate) async fn client(args: &ClientArgs) -> anyhow::Result<bool> {
     let element = S3Element::new(S3Config {
         endpoint: args.endpoint.clone(),
         bucket: args.bucket.clone(),
-        access_key: key("AWS_ACCESS_KEY_ID")?,
+        access_key: key("AWS_ACCESS_KEY_ID")?.into(),
         secret_key: key("AWS_SECRET_ACCESS_KEY")?.into(),
         part_size_mib: args.part_size_mib,
         unsigned_payload: if args.signed { Never } else { Always },

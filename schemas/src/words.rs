@@ -208,10 +208,10 @@ impl fmt::Display for RunId {
 /// An enumeration whose members have one spelling, the same in the catalogue, in
 /// JSON and on the command line.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
+        pub enum $name { $($(#[doc = $doc])+ #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
             /// Every member, in order.
@@ -220,6 +220,11 @@ macro_rules! words {
             /// The one spelling of this member.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// What this member means, in a sentence: its documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
             }
         }
 
@@ -464,6 +469,7 @@ mod tests {
         for state in RunState::ALL {
             assert_eq!(state.as_str().parse::<RunState>().unwrap(), *state);
         }
+        assert_eq!(RunState::Open.meaning(), "The DAQ is writing it.");
         assert!(EvidenceLevel::E3t < EvidenceLevel::E4);
         assert!("E9".parse::<EvidenceLevel>().is_err());
     }

@@ -52,6 +52,8 @@ pub struct BufferFile {
     pub size: u64,
     /// Its last change.
     pub modified_at: Timestamp,
+    /// CRC-64/NVME of its bytes (sixteen hexadecimal digits), if they were read.
+    pub crc64nvme: Option<String>,
 }
 
 /// A version of the run in the catalogue.
@@ -82,6 +84,9 @@ pub struct CatalogueFile {
     pub size: Option<u64>,
     /// CRC-32C of its bytes, eight hexadecimal digits, once known.
     pub crc32c: Option<String>,
+    /// CRC-64/NVME of its bytes, sixteen hexadecimal digits, once known; `None` too where
+    /// the object holds them encoded.
+    pub crc64nvme: Option<String>,
     /// Whether the buffer is said to hold it.
     pub in_buffer: bool,
     /// Key of its object, its stored size, and its CRC-64/NVME (sixteen hexadecimal
@@ -114,6 +119,9 @@ pub struct Object {
     /// CRC-64/NVME of its bytes, as far as it was asked for: reported by the server
     /// or computed from the bytes read back.
     pub crc64nvme: Option<String>,
+    /// CRC-32C of its bytes, eight hexadecimal digits, if they were read back and are not
+    /// encoded.
+    pub crc32c: Option<String>,
 }
 
 /// How long things may be in progress.

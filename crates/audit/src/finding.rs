@@ -1,13 +1,17 @@
-//! What does not add up, in words that say what to do.
+//! What does not add up. What each kind means and what to do is in `remedy`.
 
 use aquifer_schemas::{RunNumber, Site};
 use serde::Serialize;
+
+use crate::remedy::Gravity;
 
 /// One thing that is unaccounted for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What kind of thing.
     pub kind: FindingKind,
+    /// How bad it is.
+    pub gravity: Gravity,
     /// The site.
     pub site: Site,
     /// The run number.
@@ -30,7 +34,7 @@ pub enum FindingKind {
     DaqRunUnknown,
     /// A file lies in the buffer and the catalogue does not have it.
     BufferFileUncatalogued,
-    /// A file in the buffer has another size than the one stored.
+    /// A file in the buffer is not the one that was stored.
     BufferFileDiffers,
     /// The catalogue says that the buffer holds a file; it does not.
     BufferFileMissing,
@@ -50,6 +54,18 @@ pub enum FindingKind {
     ObjectUncatalogued,
     /// A stored run without manifest.
     ManifestMissing,
+    /// A file is stored and no row says where.
+    CopyRowMissing,
+    /// Two rows, or a row and the bytes, disagree about a digest.
+    DigestsDiffer,
+    /// A file in the buffer belongs to no run.
+    UnrecognisedFile,
+    /// The key of an object belongs to no run.
+    ForeignObject,
+    /// Parts of an upload that nobody will finish.
+    OrphanedUpload,
+    /// Announcements wait for longer than they may.
+    AnnouncementsOverdue,
 }
 
 /// What was counted.
@@ -59,10 +75,12 @@ pub struct Tally {
     pub stored: u64,
     /// Files quarantined; someone was told.
     pub quarantined: u64,
-    /// Files and runs on their way and within their deadline.
+    /// Files on their way and within their deadline.
     pub in_progress: u64,
     /// Runs looked at, by number.
     pub runs: u64,
+    /// Of these, runs that are on their way or have a file that is.
+    pub runs_in_progress: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -71,5 +89,6 @@ impl std::ops::AddAssign for Tally {
         self.quarantined += other.quarantined;
         self.in_progress += other.in_progress;
         self.runs += other.runs;
+        self.runs_in_progress += other.runs_in_progress;
     }
 }

@@ -6,9 +6,11 @@
 //! whichever source still knows it. Anything in progress has a deadline, after which
 //! it counts. Pure: no I/O, no clock.
 
+mod digests;
 mod evidence;
 mod finding;
 mod reconcile;
+mod remedy;
 mod upload;
 
 pub use evidence::{
@@ -17,4 +19,5 @@ pub use evidence::{
 };
 pub use finding::{Finding, FindingKind, Tally};
 pub use reconcile::reconcile;
+pub use remedy::Gravity;
 pub use upload::Upload;

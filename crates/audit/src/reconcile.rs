@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use aquifer_schemas::{FileState, RunNumber, RunState, Site};
 
+use crate::digests::is_stored;
 use crate::evidence::{
     BufferFile, CatalogueFile, CatalogueRun, DaqFile, Deadlines, NumberEvidence, Object,
 };
@@ -27,27 +28,52 @@ pub fn reconcile(
         },
         findings: Vec::new(),
     };
+    let objects = evidence.objects.iter();
+    let objects = objects
+        .map(|object| (object.key.as_str(), object))
+        .collect();
     audit.daq_list();
-    audit.buffer();
+    audit.buffer(&objects);
     audit.trash();
     audit.catalogue();
+    audit.digests(&objects);
     audit.objects();
+    if audit.tally.in_progress > 0 {
+        audit.tally.runs_in_progress = 1;
+    }
     (audit.tally, audit.findings)
 }
 
-struct Audit<'a> {
+pub(crate) struct Audit<'a> {
     site: &'a Site,
     number: RunNumber,
-    evidence: &'a NumberEvidence,
+    pub(crate) evidence: &'a NumberEvidence,
     deadlines: &'a Deadlines,
     tally: Tally,
-    findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl<'a> Audit<'a> {
-    fn find(&mut self, kind: FindingKind, subject: impl Into<String>, detail: impl Into<String>) {
+    pub(crate) fn find(
+        &mut self,
+        kind: FindingKind,
+        subject: impl Into<String>,
+        detail: impl Into<String>,
+    ) {
+        self.find_as(kind, false, subject, detail);
+    }
+
+    /// As [`Audit::find`]; `safe` says that another copy of the bytes is sound.
+    pub(crate) fn find_as(
+        &mut self,
+        kind: FindingKind,
+        safe: bool,
+        subject: impl Into<String>,
+        detail: impl Into<String>,
+    ) {
         self.findings.push(Finding {
             kind,
+            gravity: kind.gravity(safe),
             site: self.site.clone(),
             run: self.number,
             subject: subject.into(),
@@ -84,7 +110,7 @@ impl<'a> Audit<'a> {
                         "the DAQ lists it; neither the buffer nor the catalogue has it",
                     );
                 } else {
-                    self.tally.in_progress += 1;
+                    self.tally.runs_in_progress = 1;
                 }
                 continue;
             }
@@ -124,7 +150,7 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn buffer(&mut self) {
+    fn buffer(&mut self, objects: &HashMap<&str, &Object>) {
         let evidence = self.evidence;
         for file in &evidence.buffer {
             let rows = self.rows(file.name.as_str());
@@ -148,8 +174,9 @@ impl<'a> Audit<'a> {
             let differs = file.in_its_own_form
                 && rows.all(|row| row.size.is_some_and(|size| size != file.size));
             if differs && !is_quarantined(row) && self.deadlines.overdue(file.modified_at) {
-                self.find(
+                self.find_as(
                     FindingKind::BufferFileDiffers,
+                    is_stored(row, objects),
                     file.name.as_str(),
                     format!(
                         "the buffer has {} bytes, the catalogue {}",
@@ -225,10 +252,19 @@ impl<'a> Audit<'a> {
                 let name = file.name.as_str();
                 let in_trash = is_leaving(file) && in_trash.contains(name);
                 if file.in_buffer && !in_buffer.contains(name) && !in_trash {
-                    self.find(
+                    let safe = is_stored(file, &objects);
+                    let elsewhere = if safe {
+                        "the storage has it"
+                    } else {
+                        "nobody has it"
+                    };
+                    self.find_as(
                         FindingKind::BufferFileMissing,
+                        safe,
                         file.name.as_str(),
-                        "the catalogue says that the buffer holds it; it does not",
+                        format!(
+                            "the catalogue says that the buffer holds it; it does not, {elsewhere}"
+                        ),
                     );
                 }
                 self.proof(file);
@@ -252,10 +288,10 @@ impl<'a> Audit<'a> {
         }
         match run.state {
             RunState::Open if !self.deadlines.endless(run.updated_at) => {
-                self.tally.in_progress += 1;
+                self.tally.runs_in_progress = 1;
             }
             RunState::Closed | RunState::Incomplete if !self.deadlines.overdue(run.updated_at) => {
-                self.tally.in_progress += 1;
+                self.tally.runs_in_progress = 1;
             }
             RunState::Open | RunState::Closed | RunState::Incomplete => self.find(
                 FindingKind::Overdue,
@@ -297,7 +333,13 @@ impl<'a> Audit<'a> {
                 RunState::Open => self.deadlines.endless(run.updated_at),
                 _ => self.deadlines.overdue(run.updated_at),
             };
-            if late {
+            if !is_under_way(file) {
+                self.find(
+                    FindingKind::CopyRowMissing,
+                    file.name.as_str(),
+                    format!("it is {}, and no row says where its copy is", file.state),
+                );
+            } else if late {
                 self.find(
                     FindingKind::Overdue,
                     file.name.as_str(),
@@ -308,14 +350,17 @@ impl<'a> Audit<'a> {
             }
             return;
         };
+        let in_buffer = self.buffer_holds(file);
         match objects.get(key.as_str()) {
-            None => self.find(
+            None => self.find_as(
                 FindingKind::ObjectMissing,
+                in_buffer,
                 key,
                 "the catalogue names this object; the storage does not have it",
             ),
-            Some(object) if object.size != *size => self.find(
+            Some(object) if object.size != *size => self.find_as(
                 FindingKind::ObjectDiffers,
+                in_buffer,
                 key,
                 format!("the object has {} bytes, the catalogue {size}", object.size),
             ),
@@ -325,8 +370,9 @@ impl<'a> Audit<'a> {
                     .as_ref()
                     .is_some_and(|got| got != crc64nvme) =>
             {
-                self.find(
+                self.find_as(
                     FindingKind::ObjectDiffers,
+                    in_buffer,
                     key,
                     format!(
                         "the object has crc64nvme {}, the catalogue {crc64nvme}",
@@ -336,6 +382,12 @@ impl<'a> Audit<'a> {
             }
             Some(_) => self.tally.stored += 1,
         }
+    }
+
+    /// Whether the buffer has the file, as far as its size tells.
+    fn buffer_holds(&self, file: &CatalogueFile) -> bool {
+        let mut held = self.evidence.buffer.iter();
+        held.any(|held| held.name == file.name && file.size == Some(held.size))
     }
 
     fn objects(&mut self) {
@@ -368,13 +420,21 @@ impl<'a> Audit<'a> {
                     ),
                 );
             } else {
-                self.tally.in_progress += 1;
+                self.tally.runs_in_progress = 1;
             }
         }
     }
 }
 
-fn is_quarantined(file: &CatalogueFile) -> bool {
+/// Whether the file has still to be stored.
+fn is_under_way(file: &CatalogueFile) -> bool {
+    matches!(
+        file.state,
+        FileState::Discovered | FileState::Streaming | FileState::Stable | FileState::Sealed
+    )
+}
+
+pub(crate) fn is_quarantined(file: &CatalogueFile) -> bool {
     matches!(file.state, FileState::Changed | FileState::Vanished)
 }
 
@@ -399,7 +459,7 @@ fn is_manifest_beside(claimed: &str, key: &str) -> bool {
     }
 }
 
-fn shown<T: std::fmt::Display>(value: Option<T>) -> String {
+pub(crate) fn shown<T: std::fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
 }
 

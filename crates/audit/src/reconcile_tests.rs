@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::evidence::{DaqRun, Ordered};
+use crate::remedy::Gravity;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -30,6 +31,7 @@ fn sound(files: usize) -> NumberEvidence {
             size: 100,
             modified_at: at(1),
             crc64nvme: Some("ae8b14860a799888".to_owned()),
+            crc32c: None,
         })
         .collect();
     objects.push(Object {
@@ -37,6 +39,7 @@ fn sound(files: usize) -> NumberEvidence {
         size: 10,
         modified_at: at(1),
         crc64nvme: None,
+        crc32c: None,
     });
     NumberEvidence {
         daq: vec![DaqRun {
@@ -56,6 +59,7 @@ fn sound(files: usize) -> NumberEvidence {
                 in_its_own_form: true,
                 size: 100,
                 modified_at: at(0),
+                crc64nvme: None,
             })
             .collect(),
         trash: Vec::new(),
@@ -70,6 +74,7 @@ fn sound(files: usize) -> NumberEvidence {
                     state: FileState::Stored,
                     size: Some(100),
                     crc32c: Some("e3069283".to_owned()),
+                    crc64nvme: Some("ae8b14860a799888".to_owned()),
                     in_buffer: true,
                     ordered: None,
                     object: Some((key(n), 100, "ae8b14860a799888".to_owned())),
@@ -284,7 +289,111 @@ fn a_second_run_under_the_number_must_have_its_own_version() {
     second.version = 2;
     second.files[0].crc32c = Some("12345678".to_owned());
     evidence.catalogue.push(second);
+    // The DAQ has written over the first one's file.
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::BufferFileDiffers]);
+    evidence.catalogue[0].files[0].in_buffer = false;
     assert_eq!(kinds(&evidence, 10_000), []);
+}
+
+#[test]
+fn rows_that_disagree_are_found_whatever_the_object_says() {
+    let mut evidence = sound(1);
+    evidence.catalogue[0].files[0].crc64nvme = Some("0000000000000000".to_owned());
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::DigestsDiffer]);
+    let mut evidence = sound(1);
+    evidence.objects[0].crc32c = Some("12345678".to_owned());
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::DigestsDiffer]);
+}
+
+#[test]
+fn a_sound_version_does_not_hide_a_false_one() {
+    let mut evidence = sound(1);
+    let mut second = evidence.catalogue[0].clone();
+    second.version = 2;
+    evidence.catalogue.push(second);
+    let first = &mut evidence.catalogue[0].files[0];
+    first.crc32c = Some("00000000".to_owned());
+    first.in_buffer = false;
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::DaqFileDiffers]);
+}
+
+#[test]
+fn the_buffers_file_is_that_of_the_newest_version_and_of_no_other() {
+    let mut evidence = sound(1);
+    let mut second = evidence.catalogue[0].clone();
+    second.version = 2;
+    second.state = RunState::Quarantined;
+    second.files[0].state = FileState::Changed;
+    second.files[0].object = None;
+    evidence.catalogue.push(second);
+    let (gravities, kinds) = graves(&evidence);
+    assert_eq!(kinds, [FindingKind::BufferFileDiffers]);
+    assert_eq!(gravities, [Gravity::Untidy], "the first one is stored");
+}
+
+#[test]
+fn a_byte_that_changed_in_the_buffer_is_found_when_it_is_read() {
+    let mut evidence = sound(1);
+    evidence.buffer[0].crc64nvme = Some("0000000000000000".to_owned());
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::BufferFileDiffers]);
+}
+
+#[test]
+fn a_file_gone_from_the_buffer_is_lost_or_untidy_by_its_other_copy() {
+    let mut evidence = sound(1);
+    evidence.buffer.clear();
+    assert_eq!(graves(&evidence).0, [Gravity::Untidy]);
+    evidence.objects[0].crc64nvme = Some("0000000000000000".to_owned());
+    let (gravities, kinds) = graves(&evidence);
+    assert_eq!(
+        kinds,
+        [FindingKind::BufferFileMissing, FindingKind::ObjectDiffers]
+    );
+    assert_eq!(gravities, [Gravity::Loss, Gravity::Loss]);
+}
+
+#[test]
+fn an_object_that_the_buffer_can_give_again_is_not_lost() {
+    let mut evidence = sound(1);
+    evidence.objects.remove(0);
+    assert_eq!(graves(&evidence).0, [Gravity::Broken]);
+    evidence.buffer.clear();
+    assert_eq!(graves(&evidence).0, [Gravity::Loss, Gravity::Loss]);
+}
+
+#[test]
+fn a_stored_file_without_a_copys_row_is_no_laggard() {
+    let mut evidence = sound(1);
+    evidence.catalogue[0].files[0].object = None;
+    evidence.objects.remove(0);
+    assert_eq!(kinds(&evidence, 10_000), [FindingKind::CopyRowMissing]);
+}
+
+#[test]
+fn files_and_runs_in_progress_are_counted_apart() {
+    let mut evidence = sound(3);
+    let run = &mut evidence.catalogue[0];
+    run.state = RunState::Closed;
+    run.manifest_key = None;
+    for file in &mut run.files[1..] {
+        file.state = FileState::Stable;
+        file.object = None;
+    }
+    evidence.objects.truncate(1);
+    let site = "LNGS".parse().unwrap();
+    let (tally, findings) = reconcile(&site, 42, &evidence, &deadlines(10));
+    assert_eq!(findings, []);
+    assert_eq!((tally.stored, tally.in_progress), (1, 2));
+    assert_eq!((tally.runs, tally.runs_in_progress), (1, 1));
+}
+
+fn graves(evidence: &NumberEvidence) -> (Vec<Gravity>, Vec<FindingKind>) {
+    let site = "LNGS".parse().unwrap();
+    let (_, findings) = reconcile(&site, 42, evidence, &deadlines(10_000));
+    findings
+        .into_iter()
+        .map(|finding| (finding.gravity, finding.kind))
+        .unzip()
 }
 
 proptest! {

@@ -5,6 +5,8 @@
 //! replays them to where they came from. Whether a message deserves it is decided by
 //! the services: a fault of a dependency is no reason.
 
+use std::collections::HashSet;
+
 use aquifer_schemas::redact::redact_text;
 use aquifer_schemas::{CodecError, DeadLetter, DeadLetterReason, Message as _, event_id};
 use jiff::Timestamp;
@@ -20,6 +22,9 @@ use crate::tail::Tail;
 
 /// Header of a replayed message: where it was buried from.
 pub const REPLAYED_FROM: &str = "replayed-from";
+
+/// Header of a record, without a value, that takes a letter off the list: its event id.
+const SETTLES: &str = "settles";
 
 /// Bytes of an error's text that a letter keeps.
 const MAX_ERROR: usize = 4096;
@@ -74,13 +79,19 @@ pub struct Buried {
     pub letter: Result<DeadLetter, CodecError>,
 }
 
-/// Every dead letter that is kept, up to now.
+/// Every dead letter that waits for somebody, up to now: those that were replayed or
+/// dismissed are left out.
 pub async fn list(config: &KafkaConfig) -> Result<Vec<Buried>, BusError> {
     let schemas = Schemas::new(config);
     let mut tail = Tail::open(config, DeadLetter::TOPIC)?;
     let mut letters = Vec::new();
+    let mut settled = HashSet::new();
     while let Some(record) = tail.next().await {
         let record = record?;
+        if let Some(id) = record.headers.get(SETTLES) {
+            settled.insert(id.clone());
+            continue;
+        }
         let value = record.value.unwrap_or_default();
         let letter = match schemas.decode(&value).await {
             Ok(letter) => Ok(letter),
@@ -93,11 +104,34 @@ pub async fn list(config: &KafkaConfig) -> Result<Vec<Buried>, BusError> {
             letter,
         });
     }
+    letters.retain(|buried| {
+        let id = buried.letter.as_ref().map(settled_by);
+        id.map_or(true, |id| !settled.contains(&id))
+    });
     Ok(letters)
 }
 
+fn settled_by(letter: &DeadLetter) -> Vec<u8> {
+    letter.event_id.to_string().into_bytes()
+}
+
+/// Takes a letter off the list: says on the topic of dead letters that nothing is to be
+/// done about it any more. The letter itself stays until the topic's retention ends it.
+pub async fn dismiss(producer: &Producer, letter: &DeadLetter) -> Result<(), BusError> {
+    let record = OutRecord {
+        topic: DeadLetter::TOPIC.to_owned(),
+        key: Some(letter.key().into_bytes()),
+        value: Vec::new(),
+        event_id: None,
+        traceparent: None,
+        headers: vec![(SETTLES.to_owned(), settled_by(letter))],
+    };
+    producer.publish_raw(&record).await?.await
+}
+
 /// Sends the message of a letter to the topic that it came from: same key, value and
-/// headers, and one header more that says where it was.
+/// headers, and one header more that says where it was. Then the letter is off the
+/// list; if the message fails again, that is a letter of its own.
 pub async fn replay(producer: &Producer, letter: &DeadLetter) -> Result<(), BusError> {
     let mut headers = letter.headers.clone();
     headers.insert(REPLAYED_FROM.to_owned(), letter.key().into_bytes());
@@ -110,5 +144,6 @@ pub async fn replay(producer: &Producer, letter: &DeadLetter) -> Result<(), BusE
         traceparent: None,
         headers: headers.into_iter().collect(),
     };
-    producer.publish_raw(&record).await?.await
+    producer.publish_raw(&record).await?.await?;
+    dismiss(producer, letter).await
 }

@@ -97,14 +97,18 @@ impl Catalogue {
     pub(crate) async fn connect_alone(&self) -> Result<Conn, CatalogueError> {
         let opening = Conn::new(Opts::from(options(&self.config)));
         self.in_time("connect", async {
-            opening.await.map_err(CatalogueError::server("connect"))
+            opening.await.map_err(self.unreachable())
         })
         .await
     }
 
     pub(crate) async fn conn(&self) -> Result<Conn, CatalogueError> {
-        let failed = CatalogueError::server("connect");
-        self.pool.get_conn().await.map_err(failed)
+        self.pool.get_conn().await.map_err(self.unreachable())
+    }
+
+    fn unreachable(&self) -> impl FnOnce(mysql_async::Error) -> CatalogueError {
+        let CatalogueConfig { host, port, .. } = &*self.config;
+        CatalogueError::server(format!("connect to {host}:{port}"))
     }
 
     /// Bounds how long an answer is waited for. The driver closes a connection whose

@@ -44,7 +44,7 @@ impl Default for CatalogueConfig {
 
 impl CatalogueConfig {
     /// Refuses what cannot work, before anything is connected.
-    pub(crate) fn check(&self) -> Result<(), CatalogueError> {
+    pub fn check(&self) -> Result<(), CatalogueError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         // The name stands in `CREATE DATABASE`, where no parameter can.
         if self.database.is_empty() || self.database.len() > 64 || !self.database.bytes().all(plain)

@@ -4,6 +4,7 @@
 //! data: its [`ErrorClass`] tells them apart, so that a caller waits for the one
 //! and buries the other.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aquifer_runtime::retry::{Classify, ErrorClass};
@@ -190,12 +191,13 @@ pub enum CatalogueError {
         from: i64,
     },
     /// The server refused or could not be reached.
-    #[error("catalogue: cannot {what}")]
+    #[error("catalogue: cannot {what}: {}", innermost(reason))]
     Server {
         /// What was attempted.
-        what: &'static str,
-        /// Why not.
-        source: mysql_async::Error,
+        what: Cow<'static, str>,
+        /// Why not. Not a `source`: the message has its innermost cause, which is all
+        /// that the driver's layers have to say.
+        reason: mysql_async::Error,
     },
     /// The server did not answer in time. Whether the transaction was committed is not
     /// known; every writer may be called again.
@@ -210,15 +212,20 @@ pub enum CatalogueError {
 
 impl CatalogueError {
     /// Names what was attempted when the server failed.
-    pub(crate) fn server(what: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
-        move |source| Self::Server { what, source }
+    pub(crate) fn server(
+        what: impl Into<Cow<'static, str>>,
+    ) -> impl FnOnce(mysql_async::Error) -> Self {
+        move |reason| Self::Server {
+            what: what.into(),
+            reason,
+        }
     }
 
     /// Whether the foreign key `constraint` was what the server refused.
     pub(crate) fn breaks(&self, constraint: &str) -> bool {
         match self {
             Self::Server {
-                source: mysql_async::Error::Server(refusal),
+                reason: mysql_async::Error::Server(refusal),
                 ..
             } => {
                 refusal.code == NO_REFERENCED_ROW
@@ -233,7 +240,7 @@ impl CatalogueError {
     /// and nobody knows whether it was committed.
     pub(crate) fn restarts(&self) -> bool {
         match self {
-            Self::Server { source, .. } => match source {
+            Self::Server { reason, .. } => match reason {
                 mysql_async::Error::Server(refusal) => {
                     matches!(refusal.code, 1020 | 1062 | 1205 | 1213) || lost(refusal.code)
                 }
@@ -248,10 +255,20 @@ impl CatalogueError {
     }
 }
 
+/// What the error is at its bottom: "connection refused", not three times "input/output
+/// error" around it.
+fn innermost(error: &mysql_async::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 impl Classify for CatalogueError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Server { source, .. } => server_class(source),
+            Self::Server { reason, .. } => server_class(reason),
             Self::Timeout { .. }
             | Self::MigrationLocked { .. }
             | Self::SchemaTooOld { .. }
@@ -305,8 +322,8 @@ mod tests {
 
     fn refusal(code: u16, state: &str) -> CatalogueError {
         CatalogueError::Server {
-            what: "store",
-            source: Error::Server(ServerError {
+            what: "store".into(),
+            reason: Error::Server(ServerError {
                 code,
                 message: "CONSTRAINT `run_site` FOREIGN KEY".to_owned(),
                 state: state.to_owned(),

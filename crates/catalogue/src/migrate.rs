@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row};
+use serde::Serialize;
 
 use crate::catalogue::{Catalogue, first};
 use crate::error::CatalogueError;
@@ -58,7 +59,7 @@ const MIGRATIONS: &[Migration] = migrations! {
 pub const SCHEMA_VERSION: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// What a migration did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MigrationReport {
     /// Version before, 0 for an empty database.
     pub from: u32,

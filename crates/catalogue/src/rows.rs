@@ -167,6 +167,7 @@ pub struct TransitionRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunDetail {
     /// The run.
+    #[serde(rename = "run")]
     pub row: RunRow,
     /// What the DAQ says about it.
     pub attributes: BTreeMap<String, Attribute>,

@@ -122,15 +122,15 @@ impl DetectorConfig {
         self.run_duration + self.pause
     }
 
-    /// Makes runs follow each other at `runs_per_sec`, shortening first the runs, then
-    /// the pause.
+    /// Makes runs follow each other at `runs_per_sec`. The pause is shortened as far as
+    /// needed to leave most of the time to the run.
     ///
     /// # Panics
     /// If the rate is not a positive number.
     #[must_use]
     pub fn at_rate(mut self, runs_per_sec: f64) -> Self {
         let period = Duration::from_secs_f64(1.0 / runs_per_sec);
-        self.pause = self.pause.min(period);
+        self.pause = self.pause.min(period / 6);
         self.run_duration = period.saturating_sub(self.pause);
         self
     }
@@ -188,9 +188,13 @@ mod tests {
     #[test]
     fn a_rate_sets_the_period() {
         let slow = DetectorConfig::full("LAB".parse().unwrap()).at_rate(0.1);
-        assert_eq!(slow.pause, Duration::from_secs(2));
         assert_eq!(slow.period(), Duration::from_secs(10));
+        assert!(slow.run_duration > slow.pause);
         let fast = DetectorConfig::full("LAB".parse().unwrap()).at_rate(4.0);
         assert_eq!(fast.period(), Duration::from_millis(250));
+        assert!(
+            fast.run_duration > fast.pause,
+            "a run begins before it ends"
+        );
     }
 }

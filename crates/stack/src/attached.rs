@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::folder::lock;
 use crate::process::{ProcessId, all_ended, end_all, of_stack};
 use crate::record::Record;
-use crate::{Endpoints, Server, Stack, StackError};
+use crate::{Endpoints, Server, Stack, StackError, seaweedfs, wire};
 
 /// A stack that another process started, or left behind.
 #[derive(Debug, Clone)]
@@ -57,6 +57,26 @@ impl Stack {
 }
 
 impl Attached {
+    /// How each server answers now, in its own protocol; an error says what was found
+    /// instead.
+    pub async fn probe(&self) -> BTreeMap<Server, Result<(), String>> {
+        let ends = &self.endpoints;
+        let port = |address: &str| {
+            let port = address.rsplit_once(':').map(|(_, port)| port.parse());
+            port.and_then(Result::ok)
+                .ok_or_else(|| format!("`{address}` has no port"))
+        };
+        let kafka = async { wire::kafka(port(&ends.kafka_bootstrap)?).await };
+        let s3 = async { seaweedfs::look_at_s3(port(&ends.s3.endpoint)?).await };
+        let mariadb = wire::mariadb(ends.mariadb.port);
+        let (kafka, mariadb, s3) = tokio::join!(kafka, mariadb, s3);
+        BTreeMap::from([
+            (Server::Kafka, kafka),
+            (Server::MariaDb, mariadb),
+            (Server::SeaweedFs, s3),
+        ])
+    }
+
     /// Stops the stack: asks its starter with SIGTERM to do it, and waits for that up to
     /// `patience`; where the starter is gone, ends the servers itself.
     pub async fn stop(self, patience: Duration) -> Result<(), StackError> {

@@ -29,7 +29,9 @@ pub enum StackError {
         reason: &'static str,
     },
     /// Another process runs a stack in this folder.
-    #[error("a stack already runs in `{root}`\nhint: stop it first, or choose another folder")]
+    #[error(
+        "a stack already runs in `{root}`\nhint: `aquifer down` stops it; `--root` names another folder"
+    )]
     InUse {
         /// The folder.
         root: PathBuf,

@@ -116,9 +116,14 @@ fn token_config(issuer: &TokenIssuer, key: &str) -> serde_json::Value {
 pub(crate) async fn look(plan: &Plan) -> Result<(), String> {
     let volumes = "\"DataNodes\":[{";
     wire::http(plan.ports.master(), "/dir/status", 200, volumes).await?;
-    wire::http(plan.ports.s3(), "/", 403, "<Code>AccessDenied</Code>").await?;
+    look_at_s3(plan.ports.s3()).await?;
     let bucket = format!("/buckets/{}/", plan.endpoints.s3.bucket);
     wire::http(plan.ports.filer(), &bucket, 200, "").await
+}
+
+/// The S3 gateway: refuses those who bring no credentials.
+pub(crate) async fn look_at_s3(port: u16) -> Result<(), String> {
+    wire::http(port, "/", 403, "<Code>AccessDenied</Code>").await
 }
 
 /// The sockets that it puts into `/tmp` wherever it is told to live.

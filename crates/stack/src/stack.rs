@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::process::{self, Child};
+use std::process::{self, Child, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::folder::Folder;
 use crate::lifeline::Lifeline;
 use crate::plan::Plan;
-use crate::process::{PATIENCE, POLL, ProcessId, end_all};
+use crate::process::{MARK, PATIENCE, POLL, ProcessId, end_all};
 use crate::proxy::{LinkMode, LinkProxy};
 use crate::record::{Record, Running};
 use crate::{Endpoints, Halt, Phase, Progress, Server, StackError, StackOptions};
@@ -99,6 +99,27 @@ impl Stack {
     /// The process of a server; `None` while it is down.
     pub fn pid(&self, server: Server) -> Option<u32> {
         self.children.get(&server).map(Child::id)
+    }
+
+    /// The variable and the value that mark this stack's processes. Who else carries it
+    /// in its environment ends with the stack.
+    pub fn mark(&self) -> (&'static str, &str) {
+        (MARK, &self.plan.mark)
+    }
+
+    /// The servers that ended by themselves since the last look, and how. They stay down
+    /// until [`Stack::restart`].
+    pub fn fallen(&mut self) -> Result<Vec<(Server, ExitStatus)>, StackError> {
+        let mut fallen = Vec::new();
+        for (server, child) in &mut self.children {
+            let ended = child.try_wait();
+            let ended = ended.map_err(StackError::io("wait for", server.name()))?;
+            fallen.extend(ended.map(|status| (*server, status)));
+        }
+        for (server, _) in &fallen {
+            self.children.remove(server);
+        }
+        Ok(fallen)
     }
 
     /// Kills one server as a crash does and returns when it is gone. It stays down until

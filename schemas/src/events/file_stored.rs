@@ -1,4 +1,4 @@
-//! One file of a run is safe in object storage.
+//! One file of a run is in object storage, verified.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::run_key;
 use crate::message::message;
 use crate::words::{Encoding, EvidenceLevel, FileName, RunNumber, RunVersion, Site};
 
-/// One file of a run is safe in object storage, with digests.
+/// One file of a run is in object storage, verified, with digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStored {
     /// Identity of this announcement.

@@ -1,4 +1,4 @@
-//! Every file of a run is safe in object storage.
+//! Every file of a run is in object storage, verified.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::{StoredFile, run_key};
 use crate::message::message;
 use crate::words::{ClosedBy, RunNumber, RunVersion, Site};
 
-/// Every file of a run is safe in object storage, with digests.
+/// Every file of a run is in object storage, verified, with digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStored {
     /// Identity of this announcement.

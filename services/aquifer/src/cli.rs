@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use aquifer_schemas::EvidenceLevel;
+use aquifer_schemas::{EvidenceLevel, RunState, Site};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
 
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]
@@ -40,11 +43,11 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Stop what `up` or `demo` started in a folder
     Down(RootArgs),
-    /// Show a running private stack: endpoints and credentials
+    /// Show a running private stack: endpoints, credentials, and who answers
     #[command(subcommand)]
     Stack(StackCommand),
     /// Bring the catalogue's schema up to date
-    Migrate,
+    Migrate(JsonArg),
     /// Topics of the bus
     #[command(subcommand)]
     Topology(TopologyCommand),
@@ -67,6 +70,8 @@ pub(crate) enum Command {
     /// Orders to free the DAQ's disk, and the way back
     #[command(subcommand)]
     Buffer(BufferCommand),
+    /// Print what the words in lists mean: states, evidence, who closed a run
+    Words,
     /// Messages that nobody could handle
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -80,6 +85,13 @@ pub(crate) enum Command {
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements
     Relay(ServiceArgs),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct JsonArg {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -128,7 +140,7 @@ pub(crate) struct UpArgs {
     pub root: RootArgs,
     /// Site of the DAQ whose buffer is watched
     #[arg(long, default_value = "LAB")]
-    pub site: String,
+    pub site: Site,
     /// Folder into which the DAQ writes [default: `buffer` in the stack's folder]
     #[arg(long, value_name = "DIR")]
     pub buffer: Option<PathBuf>,
@@ -146,30 +158,67 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub detector: DetectorArgs,
+    #[command(flatten)]
+    pub service: ServiceArgs,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DetectorArgs {
     /// Runs to take; without end if not given
     #[arg(long)]
     pub runs: Option<u64>,
     /// Runs per second at the most
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = rate)]
     pub rate: f64,
     /// Pictures per run
     #[arg(long, default_value_t = 3)]
     pub frames: u32,
-    /// Side of a picture in pixels
-    #[arg(long, default_value_t = 2304)]
+    /// Side of a picture in pixels; a real camera's is 2304
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=8192))]
     pub pixels: u32,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Probability that the DAQ dies during a run
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
     pub crash_probability: f64,
+}
+
+fn time_zone(text: &str) -> Result<String, String> {
+    match TimeZone::get(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no such time zone is known here; one is Europe/Rome".to_owned()),
+    }
+}
+
+fn letter_id(text: &str) -> Result<Uuid, String> {
+    let id = text.parse();
+    id.map_err(|_| "not an id as `aquifer dead-letters list` shows them".to_owned())
+}
+
+fn run_state() -> impl TypedValueParser<Value = RunState> {
+    PossibleValuesParser::new(RunState::ALL.iter().map(|state| state.as_str()))
+        .try_map(|word| word.parse())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let in_range = |rate: &f64| (0.001..=1000.0).contains(rate);
+    let rate = text.parse().ok().filter(in_range);
+    rate.ok_or_else(|| "runs per second are a number from 0.001 to 1000".to_owned())
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let in_range = |probability: &f64| (0.0..=1.0).contains(probability);
+    let probability = text.parse().ok().filter(in_range);
+    probability.ok_or_else(|| "a probability is a number from 0 to 1".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StackCommand {
-    /// Print endpoints and credentials
+    /// Print endpoints and credentials, and ask each server whether it answers
     Show {
         #[command(flatten)]
         root: RootArgs,
@@ -200,13 +249,24 @@ pub(crate) enum SitesCommand {
     /// Register a site
     Add {
         /// Name, such as LNGS
-        site: String,
+        site: Site,
         /// Time zone of its DAQ's clock, such as Europe/Rome
-        #[arg(long, default_value = "UTC")]
+        #[arg(long, default_value = "UTC", value_parser = time_zone)]
         time_zone: String,
         /// What it is
         #[arg(long, default_value = "")]
         description: String,
+    },
+    /// Correct what is known of a registered site
+    Set {
+        /// Its name
+        site: Site,
+        /// Time zone of its DAQ's clock, such as Europe/Rome
+        #[arg(long, value_parser = time_zone)]
+        time_zone: Option<String>,
+        /// What it is
+        #[arg(long)]
+        description: Option<String>,
     },
     /// List the sites
     List {
@@ -218,12 +278,38 @@ pub(crate) enum SitesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Say whether the configuration can be used
-    Check,
+    /// Say whether services can start with the configuration, without reaching anything
+    Check {
+        /// Which services [default: all of them]
+        #[arg(value_enum, default_values_t = ServiceName::ALL, hide_default_value = true)]
+        services: Vec<ServiceName>,
+    },
     /// Print the configuration in force, without secrets
-    Dump,
+    Dump(JsonArg),
     /// Print the reference of every key
     Reference,
+}
+
+/// A service that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// The ingester
+    M2c,
+    /// The publisher of announcements
+    Relay,
+}
+
+impl ServiceName {
+    const ALL: [Self; 2] = [Self::M2c, Self::Relay];
+}
+
+impl std::fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::M2c => "m2c",
+            Self::Relay => "relay",
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -238,10 +324,10 @@ pub(crate) enum RunsCommand {
 pub(crate) struct RunsListArgs {
     /// Only runs of this site
     #[arg(long)]
-    pub site: Option<String>,
+    pub site: Option<Site>,
     /// Only runs in this state
-    #[arg(long)]
-    pub state: Option<String>,
+    #[arg(long, value_parser = run_state())]
+    pub state: Option<RunState>,
     /// At most so many
     #[arg(long, short = 'n', default_value_t = 20)]
     pub limit: u32,
@@ -394,17 +480,24 @@ pub(crate) enum DeadLettersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Send one to the topic that it came from, again
+    /// Send one to the topic that it came from, again, and take it off the list
     Replay {
         /// Its id, as listed
-        id: String,
+        #[arg(value_parser = letter_id)]
+        id: Uuid,
+    },
+    /// Take one off the list: nothing is to be done about it
+    Dismiss {
+        /// Its id, as listed
+        #[arg(value_parser = letter_id)]
+        id: Uuid,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaqCommand {
     /// Take simulated runs into the configured buffer
-    Simulate(DetectorArgs),
+    Simulate(SimulateArgs),
 }
 
 /// Exit codes of `aquifer midas`, the worst of all files.

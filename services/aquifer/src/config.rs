@@ -1,5 +1,6 @@
 //! The whole configuration: one file for all services and the command line.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use aquifer_bus::KafkaConfig;
 use aquifer_catalogue::CatalogueConfig;
 use aquifer_m2c::M2cConfig;
 use aquifer_relay::RelayConfig;
-use aquifer_runtime::config::{ConfigError, Sources};
+use aquifer_runtime::config::{ConfigError, Origins, Sources, load_with_origins};
 use aquifer_runtime::service::ServiceOptions;
 use aquifer_runtime::telemetry::TelemetryConfig;
 use aquifer_schemas::Site;
@@ -18,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 /// Where the configuration is looked for when none is named, first found first.
 const DEFAULT_FILES: [&str; 2] = [".aquifer/run/aquifer.toml", "/etc/aquifer/aquifer.toml"];
+
+/// What to do where a configuration is missing.
+const NAME_A_FILE: &str = "`--config FILE` names one, `--set m2c.site=LNGS` sets one key";
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +45,12 @@ pub(crate) struct Config {
     pub relay: RelayConfig,
     /// What `aquifer audit` compares.
     pub audit: AuditConfig,
+    /// The file it was read from; `None` if there was none.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+    /// Where each key was set.
+    #[serde(skip)]
+    pub origins: Origins,
 }
 
 /// `[audit]`: what is compared and how long things may be in progress.
@@ -70,6 +80,8 @@ impl Default for Config {
             m2c: M2cConfig::default(),
             relay: RelayConfig::default(),
             audit: AuditConfig::default(),
+            file: None,
+            origins: Origins::default(),
         }
     }
 }
@@ -94,7 +106,49 @@ impl Config {
                 .map(PathBuf::from)
                 .find(|path| path.is_file())
         });
-        aquifer_runtime::config::load(&Sources::from_process(file, overrides)?)
+        let sources = Sources::from_process(file.clone(), overrides)?;
+        let (config, origins): (Self, _) = load_with_origins(&sources)?;
+        Ok(Self {
+            file,
+            origins,
+            ..config
+        })
+    }
+
+    /// The site whose DAQ this configuration is about.
+    pub(crate) fn site(&self) -> Result<Site, ConfigError> {
+        if self.m2c.site.is_empty() {
+            let hint = format!("{}; {NAME_A_FILE}", self.read_from());
+            return Err(self.unusable("m2c.site", &"it must name the DAQ's site", Some(hint)));
+        }
+        let site = self.m2c.site.parse::<Site>();
+        site.map_err(|error| self.unusable("m2c.site", &error, None))
+    }
+
+    /// Where it was read from, in words.
+    pub(crate) fn read_from(&self) -> String {
+        match &self.file {
+            Some(file) => format!("the configuration is `{}`", file.display()),
+            None => format!(
+                "no configuration was found here (looked for `{}`)",
+                DEFAULT_FILES.join("`, `")
+            ),
+        }
+    }
+
+    /// An error about a value that fits its type and cannot be used.
+    pub(crate) fn unusable(
+        &self,
+        key: &str,
+        why: &dyn Display,
+        hint: Option<String>,
+    ) -> ConfigError {
+        ConfigError::Value {
+            key: key.to_owned(),
+            origin: self.origins.of(key),
+            message: why.to_string(),
+            hint,
+        }
     }
 
     /// The site that is meant by a bare run number.

@@ -9,13 +9,13 @@ use aquifer_bus::BusError;
 use aquifer_catalogue::CatalogueError;
 use aquifer_runtime::config::ConfigError;
 use aquifer_runtime::retry::{Classify, ErrorClass};
-use aquifer_stack::StackError;
 
 /// An error with advice.
 #[derive(Debug)]
 pub(crate) struct Hinted {
     what: String,
     hint: String,
+    wrong_usage: bool,
 }
 
 impl Hinted {
@@ -24,6 +24,15 @@ impl Hinted {
         Self {
             what: what.into(),
             hint: hint.into(),
+            wrong_usage: false,
+        }
+    }
+
+    /// As [`Hinted::new`], where the command line itself is wrong.
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            wrong_usage: true,
+            ..Self::new(what, hint)
         }
     }
 }
@@ -47,7 +56,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint(error) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
-    let wrong_usage = error.downcast_ref::<ConfigError>().is_some();
+    let hinted = error.downcast_ref::<Hinted>();
+    let wrong_usage = error.downcast_ref::<ConfigError>().is_some()
+        || hinted.is_some_and(|hinted| hinted.wrong_usage);
     ExitCode::from(if wrong_usage { 2 } else { 1 })
 }
 
@@ -76,6 +87,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     let hinted = error
         .downcast_ref::<Hinted>()
         .map(|hinted| hinted.hint.clone());
+    if let Some(ConfigError::Read { .. }) = error.downcast_ref() {
+        return Some("`--config FILE` or the variable AQUIFER_CONFIG names it".to_owned());
+    }
     hinted.or_else(|| {
         error.chain().find_map(|cause| {
             let unreachable = cause
@@ -85,7 +99,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                     .downcast_ref::<BusError>()
                     .is_some_and(is_unavailable);
             unreachable.then(|| {
-                "is it running? `aquifer up` starts a private stack, `aquifer stack show` prints where it is".to_owned()
+                "is it running? `aquifer stack show` says which server of a private stack answers, `aquifer up` starts one".to_owned()
             })
         })
     })
@@ -93,13 +107,4 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 
 fn is_unavailable(error: &impl Classify) -> bool {
     error.class() == ErrorClass::Unavailable
-}
-
-impl From<StackError> for Hinted {
-    fn from(error: StackError) -> Self {
-        Self::new(
-            error.to_string(),
-            "`make setup` installs what the private stack needs",
-        )
-    }
 }

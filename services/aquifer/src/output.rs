@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use aquifer_schemas::ClosedBy;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +15,8 @@ pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
 /// Prints `value` as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
+    // As an error of the output, so that a reader who has gone is known as such.
+    serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from)?;
     writeln!(stdout)?;
     Ok(())
 }
@@ -65,6 +67,16 @@ pub(crate) fn size(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+/// Who closed a run, in words that need no table.
+pub(crate) fn closer(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Daq => "the DAQ",
+        ClosedBy::Logger => "the logger's checksum file",
+        ClosedBy::Inferred => "inference: the DAQ fell silent",
+        ClosedBy::Unknown => "somebody unknown to this version",
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use aquifer_runtime::config::Secret;
+use aquifer_schemas::Site;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::buffer::BufferRules;
+
+/// A value that fits its type and cannot be used.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("m2c.{key}: {why}")]
+pub struct Unusable {
+    /// The key, within `[m2c]`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
 
 use crate::daq::MidasConfig;
-use crate::pace::BandwidthConfig;
+use crate::pace::{BandwidthConfig, Schedule};
 use crate::stream::StreamConfig;
 use crate::tap::{SlowBank, TapConfig};
 use crate::watch::WatchConfig;
@@ -147,6 +161,32 @@ impl Default for PurgeConfig {
 }
 
 impl M2cConfig {
+    /// Says what cannot work, before anything is opened; else the site and the buffer's
+    /// rules.
+    pub fn check(&self) -> Result<(Site, BufferRules), Unusable> {
+        let wrong = |key, why: String| Unusable { key, why };
+        for (key, folder) in [("buffer", &self.buffer), ("journal", &self.journal)] {
+            if folder.as_os_str().is_empty() {
+                return Err(wrong(key, "it must name a folder".to_owned()));
+            }
+        }
+        if self.journal.starts_with(&self.buffer) {
+            let journal = self.journal.display();
+            let why = format!(
+                "`{journal}` lies inside the buffer; the journal must outlive the buffer's files"
+            );
+            return Err(wrong("journal", why));
+        }
+        let site = self.site.parse();
+        let site = site.map_err(|error| wrong("site", format!("{error}")))?;
+        let rules = self.rules();
+        let rules = rules.map_err(|error| wrong("files", error.to_string()))?;
+        self.tap.check().map_err(|why| wrong("tap", why))?;
+        let schedule = Schedule::parse(&self.bandwidth);
+        schedule.map_err(|error| wrong("bandwidth", error.to_string()))?;
+        Ok((site, rules))
+    }
+
     /// Name of the buffer among the storage elements.
     pub fn element_name(&self) -> String {
         if self.buffer_name.is_empty() {
@@ -159,5 +199,38 @@ impl M2cConfig {
     /// Consumer group of this buffer: `m2c.<site>.<buffer>`.
     pub fn group(&self) -> String {
         format!("m2c.{}.{}", self.site, self.element_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_under_its_key() {
+        let usable = M2cConfig {
+            site: "LAB".to_owned(),
+            buffer: "/data".into(),
+            journal: "/var/journal".into(),
+            ..M2cConfig::default()
+        };
+        usable.check().unwrap();
+        let refused = |change: fn(&mut M2cConfig)| {
+            let mut config = usable.clone();
+            change(&mut config);
+            config.check().unwrap_err().key
+        };
+        assert_eq!(refused(|config| config.site = "LN GS".to_owned()), "site");
+        assert_eq!(refused(|config| config.site.clear()), "site");
+        assert_eq!(refused(|config| config.buffer = "".into()), "buffer");
+        assert_eq!(refused(|config| config.journal = "".into()), "journal");
+        assert_eq!(
+            refused(|config| config.journal = "/data/journal".into()),
+            "journal"
+        );
+        assert_eq!(
+            refused(|config| config.files = vec!["x".to_owned()]),
+            "files"
+        );
     }
 }

@@ -42,7 +42,7 @@ async fn edge(folder: &Path) -> Edge {
     let storage = S3Config {
         endpoint: "http://127.0.0.1:1".to_owned(),
         bucket: "none".to_owned(),
-        access_key: "none".to_owned(),
+        access_key: "none".to_owned().into(),
         secret_key: "none".to_owned().into(),
         ..S3Config::default()
     };

@@ -60,13 +60,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
 use aquifer_runtime::notify;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
-use aquifer_schemas::Site;
 use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
@@ -91,7 +89,7 @@ use crate::status::Seen;
 use crate::store::Store;
 use crate::stream::Streams;
 
-pub use config::{CloseSign, M2cConfig, PurgeConfig};
+pub use config::{CloseSign, M2cConfig, PurgeConfig, Unusable};
 pub use daq::{MidasConfig, SlowConfig};
 pub use disk::DiskStatus;
 pub use http::Door;
@@ -212,15 +210,8 @@ async fn open_edge(
     examiner: Examiner,
 ) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
-    let site: Site = m2c.site.parse().context("m2c.site")?;
-    let rules = m2c.rules().context("m2c")?;
-    m2c.tap.check().map_err(anyhow::Error::msg)?;
+    let (site, rules) = m2c.check()?;
     let schedule = Schedule::parse(&m2c.bandwidth).context("m2c.bandwidth")?;
-    anyhow::ensure!(
-        !m2c.journal.starts_with(&m2c.buffer),
-        "m2c.journal `{}` lies inside the buffer; hint: the journal must outlive the buffer's files",
-        m2c.journal.display()
-    );
     let ledger = Ledger::new(!m2c.slow.is_empty());
     let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
     events::journal_opened(journal.ledger().runs(), &recovery);

@@ -7,19 +7,24 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use aquifer_bus::relay::{Lease, Outbox, OutboxError, Relay, RelayOptions};
-use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
+use aquifer_bus::relay::{Lease, Outbox, OutboxError, Publisher, Relay, RelayOptions};
+use aquifer_bus::{BusError, KafkaConfig, OutRecord, Producer, publish_schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, CatalogueError, OUTBOX_LEASE};
 use aquifer_runtime::crash::crash_point;
-use aquifer_runtime::retry::{RetryError, RetryPolicy, retry};
+use aquifer_runtime::health::ComponentHealth;
+use aquifer_runtime::retry::{Classify as _, ErrorClass, RetryError, RetryPolicy, retry};
 use aquifer_runtime::service::Context;
 use aquifer_schemas::Announcement;
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// How long the last announcements may take when the relay is told to stop.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// Brokers that acknowledge nothing for so long are away.
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 /// The steps at which a crash is tried in tests.
 pub const STEPS: &[&str] = &["relay.batched", "relay.published", "relay.deleted"];
@@ -87,35 +92,81 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         steps: crash_point,
         ..RelayOptions::default()
     };
-    let outbox = CatalogueOutbox { catalogue };
-    Relay::run(&outbox, &producer, options, context.shutdown.clone()).await;
+    let outbox = CatalogueOutbox { catalogue, health };
+    let publisher = WatchedBus {
+        producer: &producer,
+        health: bus,
+    };
+    Relay::run(&outbox, &publisher, options, context.shutdown.clone()).await;
     producer.flush(FLUSH).await?;
     Ok(())
+}
+
+/// The brokers, with what their acknowledgements say of them.
+struct WatchedBus<'a> {
+    producer: &'a Producer,
+    health: ComponentHealth,
+}
+
+impl Publisher for WatchedBus<'_> {
+    type Receipt = BoxFuture<'static, Result<(), BusError>>;
+
+    async fn queue(&self, record: &OutRecord) -> Result<Self::Receipt, BusError> {
+        let mut receipt = self.producer.queue(record).await?;
+        let health = self.health.clone();
+        Ok(Box::pin(async move {
+            let in_time = tokio::time::timeout(ACKNOWLEDGED, &mut receipt).await;
+            let delivered = if let Ok(delivered) = in_time {
+                delivered
+            } else {
+                let waited = ACKNOWLEDGED.as_secs();
+                health.not_ready(format!("no acknowledgement for {waited} s"));
+                receipt.await
+            };
+            match &delivered {
+                Err(error) if !error.is_permanent() => health.not_ready(error.to_string()),
+                // Refused for good is an answer too.
+                _ => health.ready(),
+            }
+            delivered
+        }))
+    }
 }
 
 /// The catalogue's outbox, as the bus reads it.
 struct CatalogueOutbox {
     catalogue: Catalogue,
+    health: ComponentHealth,
+}
+
+impl CatalogueOutbox {
+    /// Notes whether the catalogue answered. A refusal is an answer.
+    fn watched<T>(&self, result: Result<T, CatalogueError>) -> Result<T, CatalogueError> {
+        match &result {
+            Err(error) if error.class() == ErrorClass::Unavailable => {
+                self.health.not_ready(error.to_string());
+            }
+            _ => self.health.ready(),
+        }
+        result
+    }
 }
 
 impl Outbox for CatalogueOutbox {
     async fn lease(&self, holder: &str, ttl: Duration) -> Result<Option<Lease>, OutboxError> {
-        let lease = self
-            .catalogue
-            .lease(OUTBOX_LEASE, holder, ttl)
-            .await
-            .map_err(|error| outbox_error(&error))?;
+        let lease = self.catalogue.lease(OUTBOX_LEASE, holder, ttl).await;
+        let lease = self.watched(lease).map_err(|error| outbox_error(&error))?;
         Ok(lease.map(|lease| Lease { fence: lease.fence }))
     }
 
     async fn batch(&self, limit: usize) -> Result<Vec<Announcement>, OutboxError> {
         let batch = self.catalogue.outbox_batch(limit).await;
-        batch.map_err(|error| outbox_error(&error))
+        self.watched(batch).map_err(|error| outbox_error(&error))
     }
 
     async fn delete(&self, fence: u64, ids: &[u64]) -> Result<(), OutboxError> {
         let deleted = self.catalogue.outbox_delete(fence, ids).await;
-        deleted.map_err(|error| match error {
+        self.watched(deleted).map_err(|error| match error {
             CatalogueError::StaleFence { .. } => OutboxError::Fenced { fence },
             other => outbox_error(&other),
         })

@@ -17,10 +17,30 @@ use super::error::{ConfigError, Origin};
 /// Edits between an unknown key and the known one that its author may have meant.
 const NEAR: usize = 3;
 
+/// Where the keys of a configuration were set.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(BTreeMap<String, Origin>);
+
+impl Origins {
+    /// Where the dotted `key` was set, or the nearest section around it.
+    pub fn of(&self, key: &str) -> Origin {
+        let mut key = key;
+        loop {
+            if let Some(origin) = self.0.get(key) {
+                return origin.clone();
+            }
+            match key.rfind(['.', '[']) {
+                Some(end) => key = &key[..end],
+                None => return Origin::Default,
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Layers {
     merged: Table,
-    origins: BTreeMap<String, Origin>,
+    origins: Origins,
     /// The texts of values that were read as TOML but may have been meant as text.
     texts: BTreeMap<String, String>,
 }
@@ -56,7 +76,7 @@ impl Layers {
                 path: path.to_owned(),
                 line: position(text, key.span().start).0,
             };
-            self.origins.insert(dotted.clone(), origin);
+            self.origins.0.insert(dotted.clone(), origin);
             self.note_lines_inside(path, text, &dotted, value.get_ref());
         }
     }
@@ -132,17 +152,17 @@ impl Layers {
         let mut layer = Table::new();
         layer.insert((*last).to_owned(), value);
         merge(table, layer);
-        self.origins.insert(key.to_owned(), origin);
+        self.origins.0.insert(key.to_owned(), origin);
         Ok(())
     }
 
-    pub(super) fn read<T: DeserializeOwned>(mut self) -> Result<T, ConfigError> {
+    pub(super) fn read<T: DeserializeOwned>(mut self) -> Result<(T, Origins), ConfigError> {
         let mut refused: BTreeMap<String, ConfigError> = BTreeMap::new();
         // Ends: each turn but the last takes a text away.
         loop {
             let value = Value::Table(self.merged.clone());
             let error = match serde_path_to_error::deserialize(value) {
-                Ok(config) => return Ok(config),
+                Ok(config) => return Ok((config, self.origins)),
                 Err(error) => error,
             };
             let key = dotted(error.path());
@@ -179,24 +199,10 @@ impl Layers {
             (key.to_owned(), message.trim_end().to_owned(), None)
         };
         ConfigError::Value {
-            origin: self.origin(&key),
+            origin: self.origins.of(&key),
             key,
             message,
             hint,
-        }
-    }
-
-    /// Where the key was set, or the nearest section around it.
-    fn origin(&self, key: &str) -> Origin {
-        let mut key = key;
-        loop {
-            if let Some(origin) = self.origins.get(key) {
-                return origin.clone();
-            }
-            match key.rfind(['.', '[']) {
-                Some(end) => key = &key[..end],
-                None => return Origin::Default,
-            }
         }
     }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{ConfigError, Origin};
+pub use layers::Origins;
 pub use reference::reference;
 pub use secret::Secret;
 
@@ -90,6 +91,14 @@ fn split_override(text: &str) -> Result<(String, String), ConfigError> {
 /// Values of the environment and of `--set` are TOML (`30`, `true`, `["a", "b"]`); what
 /// is not TOML, or does not fit as such where its text does, is taken as text.
 pub fn load<T: DeserializeOwned>(sources: &Sources) -> Result<T, ConfigError> {
+    load_with_origins(sources).map(|(config, _)| config)
+}
+
+/// As [`load`], and where each key was set: for those who judge values that fit their
+/// types and cannot be used all the same.
+pub fn load_with_origins<T: DeserializeOwned>(
+    sources: &Sources,
+) -> Result<(T, Origins), ConfigError> {
     let mut layers = Layers::default();
     if let Some(path) = &sources.file {
         layers.add_file(path)?;

@@ -224,11 +224,33 @@ fn a_killed_server_comes_back_with_its_data_on_its_ports() {
         assert_eq!(own.pid(Server::MariaDb), None);
         let seen = Stack::attach(&root).unwrap().unwrap();
         assert_eq!(seen.servers.len(), 2);
+        let answers = seen.probe().await;
+        assert!(answers[&Server::MariaDb].is_err());
+        assert_eq!(answers[&Server::Kafka], Ok(()));
+        assert_eq!(answers[&Server::SeaweedFs], Ok(()));
+        assert_eq!(own.fallen().unwrap(), [], "it was ended on purpose");
         own.restart(Server::MariaDb, Halt::Term).await.unwrap();
         assert_eq!(
             find(&endpoints, Server::MariaDb, "mariadb_kill").await,
             "kept"
         );
+
+        // One that dies by itself is told of once, and can be started again.
+        let pid = own.pid(Server::MariaDb).unwrap();
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+        until("its end is seen", DEATH, || {
+            !processes_of(&root).contains(&pid)
+        })
+        .await;
+        let fallen: Vec<_> = own
+            .fallen()
+            .unwrap()
+            .into_iter()
+            .map(|(who, _)| who)
+            .collect();
+        assert_eq!(fallen, [Server::MariaDb]);
+        assert_eq!(own.fallen().unwrap(), []);
+        own.restart(Server::MariaDb, Halt::Kill).await.unwrap();
 
         // A start finds the data also where its ports are taken by another meanwhile.
         own.stop().await.unwrap();

@@ -48,7 +48,7 @@ fn config(bucket: &str) -> S3Config {
         region: server.region.clone(),
         bucket: bucket.to_owned(),
         prefix: "raw".to_owned(),
-        access_key: server.access_key.clone(),
+        access_key: server.access_key.clone().into(),
         secret_key: server.secret_key.clone().into(),
         part_size_mib: 5,
         ..S3Config::default()

@@ -65,7 +65,7 @@ pub struct S3Config {
     /// Put before every key, such as `raw`. Empty for none.
     pub prefix: String,
     /// Access key.
-    pub access_key: String,
+    pub access_key: Secret,
     /// Secret key.
     pub secret_key: Secret,
     /// Keys for a token, in place of `access-key` and `secret-key`.
@@ -101,7 +101,7 @@ impl Default for S3Config {
             region: "us-east-1".to_owned(),
             bucket: String::new(),
             prefix: String::new(),
-            access_key: String::new(),
+            access_key: Secret::default(),
             secret_key: Secret::default(),
             web_identity: WebIdentity::default(),
             path_style: true,
@@ -241,7 +241,7 @@ impl S3Config {
                 .identity_cache(IdentityCache::no_cache())
                 .retry_classifier(RenewRefused(sessions))
         } else {
-            let (key, secret) = (self.access_key.clone(), self.secret_key.reveal());
+            let (key, secret) = (self.access_key.reveal(), self.secret_key.reveal());
             config.credentials_provider(Credentials::from_keys(key, secret, None))
         };
         Ok(Client::from_conf(config.build()))

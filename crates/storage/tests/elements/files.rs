@@ -61,7 +61,7 @@ pub(crate) fn s3_config(endpoint: &str) -> S3Config {
         endpoint: endpoint.to_owned(),
         bucket: "raw".to_owned(),
         prefix: "below/here".to_owned(),
-        access_key: "k".to_owned(),
+        access_key: "k".to_owned().into(),
         secret_key: "s".to_owned().into(),
         part_size_mib: 5,
         connect_timeout_secs: 2,

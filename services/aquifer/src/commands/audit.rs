@@ -1,23 +1,28 @@
-//! `aquifer audit`: asks every source what it has and prints what does not add up.
-//! Exit code 1 when anything is unaccounted for.
+//! `aquifer audit`: asks every source what it has and prints what does not add up, the
+//! worst first, and what to do. Exit code 1 when anything is unaccounted for.
 
-use std::collections::BTreeMap;
+mod bytes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use aquifer_audit::{
-    BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, NumberEvidence,
-    Object, Ordered, Tally, Upload, reconcile,
+    BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, FindingKind,
+    Gravity, NumberEvidence, Object, Ordered, Tally, Upload, reconcile,
 };
 use aquifer_catalogue::{Catalogue, PurgeOrderFilter, PurgeOrderRow, RunDetail, RunFilter};
 use aquifer_m2c::{Keys, Rules, TRASH};
-use aquifer_schemas::{FileName, FileState, PurgeState, ReplicaState, RunNumber, Site};
+use aquifer_schemas::{
+    Encoding, FileName, FileState, PurgeState, ReplicaState, RunId, RunNumber, Site,
+};
 use aquifer_sim::{listed_runs, read_run_list};
-use aquifer_storage::{ObjectKey, S3Element, StorageElement, StorageError};
+use aquifer_storage::{S3Element, StorageElement, StorageError};
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use self::bytes::{checksums, digest};
 use super::open_catalogue;
 use crate::cli::AuditArgs;
 use crate::config::Config;
@@ -33,8 +38,12 @@ pub(super) struct Report {
     pub tally: Tally,
     /// Findings: what is unaccounted for.
     pub unaccounted: usize,
-    /// Each of them.
+    /// Findings that are merely untidy.
+    pub untidy: usize,
+    /// Each of both, the worst first.
     pub findings: Vec<Finding>,
+    /// Quarantined files, and why.
+    pub quarantined: Vec<Quarantined>,
     /// Files of the buffer that belong to no run.
     pub unrecognised: Vec<String>,
     /// Objects whose keys belong to no run.
@@ -43,6 +52,17 @@ pub(super) struct Report {
     pub orphaned_uploads: Vec<Upload>,
     /// Announcements that wait for longer than they may.
     pub announcements_overdue: u64,
+}
+
+/// A file that cannot be trusted; someone was told.
+#[derive(Debug, Serialize)]
+pub(super) struct Quarantined {
+    /// The run, with its version.
+    pub run: RunId,
+    /// The file.
+    pub file: FileName,
+    /// Why.
+    pub reason: String,
 }
 
 /// Audits and prints.
@@ -83,7 +103,7 @@ pub(super) async fn audit(
     // while the audit reads is at worst in progress, never missing.
     collected.catalogue(&catalogue, config).await?;
     collected.storage(config, read_back).await?;
-    collected.buffer(config)?;
+    collected.buffer(config, read_back)?;
     collected.leaving(&catalogue, config).await?;
     collected.daq_list(config)?;
     let mut tally = Tally::default();
@@ -93,6 +113,8 @@ pub(super) async fn audit(
         tally += counted;
         findings.extend(found);
     }
+    findings.sort_by_key(|finding| finding.gravity);
+    let untidy = findings.iter().filter(|finding| is_untidy(finding)).count();
     let outbox = catalogue.outbox_status().await?;
     let overdue = outbox
         .oldest_at
@@ -100,7 +122,7 @@ pub(super) async fn audit(
     let announcements_overdue = if overdue { outbox.rows } else { 0 };
     let at_most = SignedDuration::from_secs(config.audit.upload_at_most_secs.cast_signed());
     let orphaned_uploads = collected.orphaned_uploads(config, now, at_most).await?;
-    let unaccounted = findings.len()
+    let unaccounted = findings.len() - untidy
         + collected.unrecognised.len()
         + collected.foreign_objects.len()
         + orphaned_uploads.len()
@@ -108,7 +130,9 @@ pub(super) async fn audit(
     Ok(Report {
         tally,
         unaccounted,
+        untidy,
         findings,
+        quarantined: collected.quarantined,
         unrecognised: collected.unrecognised,
         foreign_objects: collected.foreign_objects,
         orphaned_uploads,
@@ -116,9 +140,14 @@ pub(super) async fn audit(
     })
 }
 
+fn is_untidy(finding: &Finding) -> bool {
+    finding.gravity == Gravity::Untidy
+}
+
 #[derive(Default)]
 struct Collected {
     evidence: Evidence,
+    quarantined: Vec<Quarantined>,
     unrecognised: Vec<String>,
     foreign_objects: Vec<String>,
 }
@@ -152,16 +181,16 @@ impl Collected {
         Ok(())
     }
 
-    fn buffer(&mut self, config: &Config) -> anyhow::Result<()> {
+    fn buffer(&mut self, config: &Config, read_back: bool) -> anyhow::Result<()> {
         let folder = &config.m2c.buffer;
         if folder.as_os_str().is_empty() {
             return Ok(());
         }
-        let site: Site = config.m2c.site.parse()?;
+        let site = config.site()?;
         let rules = config.m2c.rules()?;
         // A buffer that is not there is not an empty one.
         std::fs::metadata(folder).with_context(|| folder.display().to_string())?;
-        self.folder(&site, &rules, |number| &mut number.buffer)?;
+        self.folder(&site, &rules, read_back, |number| &mut number.buffer)?;
         let Some(orders) = existing(std::fs::read_dir(folder.join(TRASH)))? else {
             return Ok(());
         };
@@ -170,7 +199,7 @@ impl Collected {
                 folder: order?.path(),
                 ..rules.clone()
             };
-            self.folder(&site, &trash, |number| &mut number.trash)?;
+            self.folder(&site, &trash, read_back, |number| &mut number.trash)?;
         }
         Ok(())
     }
@@ -180,6 +209,7 @@ impl Collected {
         &mut self,
         site: &Site,
         rules: &Rules,
+        read_back: bool,
         into: impl Fn(&mut NumberEvidence) -> &mut Vec<BufferFile>,
     ) -> anyhow::Result<()> {
         let folder = &rules.folder;
@@ -194,11 +224,14 @@ impl Collected {
             };
             match rules.naming.recognise(&text) {
                 Some(name) => {
+                    // Of a file in another form only what it decodes to could be compared.
+                    let in_its_own_form = name.disk == name.file;
                     let file = BufferFile {
-                        in_its_own_form: name.disk == name.file,
+                        in_its_own_form,
                         name: name.file,
                         size: metadata.len(),
                         modified_at: Timestamp::try_from(metadata.modified()?)?,
+                        crc64nvme: digest(&path, read_back && in_its_own_form)?,
                     };
                     into(self.of(site.clone(), name.run)).push(file);
                 }
@@ -251,6 +284,7 @@ impl Collected {
                     continue;
                 };
                 let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
+                self.quarantined.extend(quarantined(&detail));
                 let orders = orders_of(catalogue, &detail).await?;
                 let run = catalogue_run(&detail, &orders, &buffer);
                 self.of(site, number).catalogue.push(run);
@@ -306,12 +340,13 @@ impl Collected {
                     self.foreign_objects.push(listed.key);
                     continue;
                 };
-                let crc64nvme = checksum(&element, &listed.key, read_back).await?;
+                let (crc64nvme, crc32c) = checksums(&element, &listed.key, read_back).await?;
                 let object = Object {
                     key: listed.key,
                     size: listed.size,
                     modified_at: listed.last_modified.unwrap_or(Timestamp::UNIX_EPOCH),
                     crc64nvme,
+                    crc32c,
                 };
                 self.of(site, number).objects.push(object);
             }
@@ -333,19 +368,15 @@ pub(super) async fn orphaned_uploads(
     collected.orphaned_uploads(config, now, at_most).await
 }
 
-/// The object's checksum: of its bytes if they are to be read, else as reported.
-async fn checksum(
-    element: &S3Element,
-    key: &str,
-    read_back: bool,
-) -> anyhow::Result<Option<String>> {
-    let key: ObjectKey = key.parse()?;
-    let checksum = if read_back {
-        Some(element.read_back(&key).await?.crc64nvme)
-    } else {
-        element.head(&key).await?.and_then(|info| info.crc64nvme)
-    };
-    Ok(checksum.map(|checksum| checksum.to_string()))
+/// The run's files that cannot be trusted.
+fn quarantined(detail: &RunDetail) -> impl Iterator<Item = Quarantined> {
+    let files = detail.files.iter();
+    let bad = files.filter(|file| matches!(file.state, FileState::Changed | FileState::Vanished));
+    bad.map(|file| Quarantined {
+        run: detail.row.id.clone(),
+        file: file.name.clone(),
+        reason: file.reason.clone().unwrap_or_default(),
+    })
 }
 
 /// What is there, or `None` if it is gone.
@@ -395,11 +426,15 @@ fn catalogue_run(detail: &RunDetail, orders: &[PurgeOrderRow], buffer: &str) -> 
             replica.file == *name && (replica.element == buffer) == at_buffer && held
         })
     };
+    let decoded = |name: &FileName| {
+        copy_at(name, false).is_none_or(|replica| replica.encoding == Encoding::Identity)
+    };
     let files = detail.files.iter().map(|file| CatalogueFile {
         name: file.name.clone(),
         state: file.state,
         size: file.size,
         crc32c: file.crc32c.clone(),
+        crc64nvme: file.crc64nvme.clone().filter(|_| decoded(&file.name)),
         in_buffer: copy_at(&file.name, true).is_some(),
         ordered: ordered(orders, &file.name),
         object: copy_at(&file.name, false).map(|replica| {
@@ -420,43 +455,55 @@ fn catalogue_run(detail: &RunDetail, orders: &[PurgeOrderRow], buffer: &str) -> 
 fn print(report: &Report) -> anyhow::Result<()> {
     let tally = report.tally;
     output::line(format!(
-        "{} runs: {} files stored, {} quarantined, {} in progress",
-        tally.runs, tally.stored, tally.quarantined, tally.in_progress
+        "{} runs, {} of them in progress; files: {} stored, {} quarantined, {} in progress",
+        tally.runs, tally.runs_in_progress, tally.stored, tally.quarantined, tally.in_progress
     ))?;
+    let mut kinds = BTreeSet::new();
     for finding in &report.findings {
-        let kind = serde_json::to_value(finding.kind)?;
-        output::line(format!(
-            "{}/{}  {}  {}: {}",
-            finding.site,
-            finding.run,
-            kind.as_str().unwrap_or_default(),
-            finding.subject,
-            finding.detail
-        ))?;
+        let run = format!("{}/{}", finding.site, finding.run);
+        let what = format!("{}: {}", finding.subject, finding.detail);
+        say(finding.gravity, &run, finding.kind, &what)?;
+        kinds.insert(finding.kind);
     }
+    let mut elsewhere = |place: &str, kind: FindingKind, what: &str| {
+        kinds.insert(kind);
+        say(kind.gravity(false), place, kind, what)
+    };
     for name in &report.unrecognised {
-        output::line(format!(
-            "buffer  unrecognised-file  {name}: it belongs to no run; hint: m2c.files, m2c.ignore-suffixes"
-        ))?;
+        elsewhere("buffer", FindingKind::UnrecognisedFile, name)?;
     }
     for key in &report.foreign_objects {
-        output::line(format!(
-            "storage  foreign-object  {key}: its key belongs to no run"
-        ))?;
+        elsewhere("storage", FindingKind::ForeignObject, key)?;
     }
     for upload in &report.orphaned_uploads {
-        output::line(format!(
-            "storage  orphaned-upload  {}: begun {} and never finished; hint: aquifer storage abort-orphans",
-            upload.key,
-            output::time_or_dash(upload.begun_at)
-        ))?;
+        let begun = output::time_or_dash(upload.begun_at);
+        let what = format!("{}: begun {begun} and never finished", upload.key);
+        elsewhere("storage", FindingKind::OrphanedUpload, &what)?;
     }
     if report.announcements_overdue > 0 {
+        let what = format!("{} wait", report.announcements_overdue);
+        elsewhere("catalogue", FindingKind::AnnouncementsOverdue, &what)?;
+    }
+    for file in &report.quarantined {
         output::line(format!(
-            "catalogue  announcements-overdue  {} wait; hint: is the relay running?",
-            report.announcements_overdue
+            "quarantined  {}  {}: {}",
+            file.run, file.file, file.reason
         ))?;
     }
-    output::line(format!("{} unaccounted", report.unaccounted))?;
+    if !kinds.is_empty() {
+        output::line("what to do")?;
+    }
+    for kind in kinds {
+        output::line(format!("  {}: {}", kind.as_str(), kind.remedy()))?;
+    }
+    output::line(format!(
+        "{} unaccounted, {} untidy",
+        report.unaccounted, report.untidy
+    ))?;
     Ok(())
+}
+
+fn say(gravity: Gravity, place: &str, kind: FindingKind, what: &str) -> std::io::Result<()> {
+    let (gravity, kind) = (gravity.as_str(), kind.as_str());
+    output::line(format!("{gravity:<6}  {place}  {kind}  {what}"))
 }

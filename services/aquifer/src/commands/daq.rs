@@ -2,6 +2,7 @@
 //! announces them as an experiment's DAQ does. An announcement that cannot be sent is
 //! dropped: the bus must never stall a DAQ, and the ingester finds the run by itself.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -10,15 +11,17 @@ use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
 use aquifer_runtime::service::{self, Context, TaskKind};
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
 use aquifer_schemas::{RunClosed, RunOpened, Site};
-use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace};
+use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunTruth};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use crate::cli::DetectorArgs;
+use super::services::tie;
+use crate::cli::{DetectorArgs, SimulateArgs};
 use crate::config::Config;
+use crate::output;
 
 /// Announcements that may wait for the bus before new ones are dropped.
 const WAITING: usize = 1000;
@@ -39,8 +42,10 @@ enum Announcement {
 }
 
 /// Takes runs until the number asked for is taken or the process is told to stop.
-pub(super) fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<ExitCode> {
-    let site: Site = config.m2c.site.parse()?;
+pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    let site = config.site()?;
+    let tied = args.service.until_stdin_closes;
+    let args = &args.detector;
     let (stop, stopped) = blocking::channel();
     let detector = detector(site, args);
     let list = &config.audit.daq_run_list;
@@ -50,7 +55,9 @@ pub(super) fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<E
     let kafka = config.kafka.clone();
     let runs = args.runs;
     let options = config.service("daq", "127.0.0.1:0".parse()?);
+    let folder = config.m2c.buffer.clone();
     Ok(service::run(options, async move |context: Context| {
+        tie(tied, &context)?;
         let (announce, announcements) = mpsc::channel(WAITING);
         context.tasks.spawn(
             "announce",
@@ -62,6 +69,7 @@ pub(super) fn simulate(config: &Config, args: &DetectorArgs) -> anyhow::Result<E
             let voice = Voice {
                 producer: producer_name,
                 buffer,
+                folder,
                 announce,
             };
             take_runs(daq, runs, &voice, &shutdown)
@@ -131,6 +139,7 @@ fn take_runs(
                 voice.say(Announcement::Opened(start.opened(&voice.producer)));
             }
             DaqEvent::Closed(truth) => {
+                voice.tell(truth);
                 let closed = truth.closed(&voice.producer, Some(&voice.buffer));
                 voice.say(Announcement::Closed(closed));
             }
@@ -144,10 +153,22 @@ fn take_runs(
 struct Voice {
     producer: String,
     buffer: String,
+    folder: PathBuf,
     announce: mpsc::Sender<Announcement>,
 }
 
 impl Voice {
+    /// Says on the terminal what was written where.
+    fn tell(&self, truth: &RunTruth) {
+        for file in &truth.files {
+            let size = output::size(file.size);
+            let path = self.folder.join(file.name.as_str());
+            let run = format!("{}/{}", truth.start.site, truth.start.number);
+            // A reader that is gone must not stall a DAQ.
+            let _ = output::line(format!("{run}  {size}  {}", path.display()));
+        }
+    }
+
     fn say(&self, announcement: Announcement) {
         if self.announce.try_send(announcement).is_err() {
             tracing::warn!(

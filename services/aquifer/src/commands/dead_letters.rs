@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aquifer_bus::Producer;
-use aquifer_bus::dead_letters::{Buried, list, replay};
+use aquifer_bus::dead_letters::{Buried, dismiss, list, replay};
 use aquifer_schemas::{CodecError, DeadLetter};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::failure::Hinted;
 use crate::output;
 
-/// Lists or replays.
+/// Lists, replays or dismisses.
 pub(super) async fn run(config: Config, command: DeadLettersCommand) -> anyhow::Result<ExitCode> {
     let letters = list(&config.kafka).await?;
     match command {
@@ -40,21 +40,27 @@ pub(super) async fn run(config: Config, command: DeadLettersCommand) -> anyhow::
             }
         }
         DeadLettersCommand::Replay { id } => {
-            let wanted: Uuid = id.parse()?;
-            let letter = readable(&letters)
-                .find(|letter| letter.event_id == wanted)
-                .ok_or_else(|| {
-                    Hinted::new(
-                        format!("no dead letter has the id {wanted}"),
-                        "`aquifer dead-letters list` shows them",
-                    )
-                })?;
+            let letter = find(&letters, id)?;
             let producer = Producer::connect(&config.kafka)?;
             replay(&producer, letter).await?;
             output::line(format!("replayed to {}", letter.origin_topic))?;
         }
+        DeadLettersCommand::Dismiss { id } => {
+            let letter = find(&letters, id)?;
+            let producer = Producer::connect(&config.kafka)?;
+            dismiss(&producer, letter).await?;
+            output::line(format!("dismissed {id}"))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn find(letters: &[Buried], id: Uuid) -> anyhow::Result<&DeadLetter> {
+    let found = readable(letters).find(|letter| letter.event_id == id);
+    found.ok_or_else(|| {
+        let what = format!("no dead letter has the id {id}");
+        Hinted::new(what, "`aquifer dead-letters list` shows them").into()
+    })
 }
 
 fn readable(letters: &[Buried]) -> impl Iterator<Item = &DeadLetter> {

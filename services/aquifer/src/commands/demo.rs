@@ -4,10 +4,13 @@
 //! and says so by its exit code; otherwise it goes on until it is left.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use aquifer_catalogue::Catalogue;
+use aquifer_catalogue::{Catalogue, CatalogueError};
+use aquifer_runtime::retry::{Classify as _, ErrorClass};
 
 use super::audit::audit;
 use super::up::{Machine, StopSignals};
@@ -22,23 +25,71 @@ const SETTLE: Duration = Duration::from_mins(1);
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut machine = Machine::start(&args.up).await?;
     machine.say_where()?;
+    output::line(announce(&args.detector))?;
     let catalogue = Catalogue::connect(&machine.config.catalogue).await?;
     let mut model = Model::default();
     look(&catalogue, &mut model).await?;
-    let end = End::after(&model, &args);
+    let before = model.total();
+    let mut watch = Watch {
+        end: End::after(&model, &args),
+        catalogue,
+        model,
+    };
     machine.start_command("detector", &detector(&args.detector))?;
     let watched = if args.plain || !std::io::stdout().is_terminal() {
-        watch_plainly(&mut machine, &catalogue, end).await
+        watch_plainly(&mut machine, &mut watch).await
     } else {
-        watch_live(&mut machine, &catalogue, end, &args.up.site).await
+        watch_live(&mut machine, &mut watch, args.up.site.as_str()).await
     };
     let verdict = match watched {
         Ok(()) => conclude(&machine, &args).await,
         Err(error) => Err(error),
     };
-    output::line("stopping")?;
+    // Nobody may be there to read it.
+    let _ = output::line("stopping");
+    let root = machine.root().to_owned();
     machine.stop().await?;
+    let _ = output::line(summary(&root, watch.model.total(), before));
     verdict
+}
+
+/// What the detector will do, and what that costs.
+fn announce(args: &DetectorArgs) -> String {
+    let picture = 2.0 * f64::from(args.pixels) * f64::from(args.pixels);
+    // Once in the buffer, once in the storage.
+    let per_hour = 2.0 * picture * f64::from(args.frames) * args.rate * 3600.0;
+    format!(
+        "detector       {} runs a second of {} pictures of {} x {} pixels: {} an hour, in the buffer and in S3",
+        args.rate,
+        args.frames,
+        args.pixels,
+        args.pixels,
+        output::size(per_hour as u64)
+    )
+}
+
+/// What is left, and how to get rid of it.
+fn summary(root: &Path, runs: u64, before: u64) -> String {
+    let new = runs.saturating_sub(before);
+    let size = output::size(disk_usage(root));
+    format!(
+        "{new} runs were taken; {runs} runs, {size}, stay in {}; `make clean-stack` or removing the folder ends them",
+        root.display()
+    )
+}
+
+/// Bytes of the disk that a folder takes; what cannot be looked at counts as none.
+fn disk_usage(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => disk_usage(&entry.path()),
+        // stat(2): `st_blocks` is in units of 512 bytes whatever the block size is.
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// The audit that ends a demonstration of a given number of runs.
@@ -56,6 +107,34 @@ async fn conclude(machine: &Machine, args: &DemoArgs) -> anyhow::Result<ExitCode
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What is watched, and until when.
+struct Watch {
+    catalogue: Catalogue,
+    model: Model,
+    end: End,
+}
+
+impl Watch {
+    /// Looks again. `Some` says that the catalogue is away, which a demonstration
+    /// outlives.
+    async fn look(&mut self) -> anyhow::Result<Option<String>> {
+        match look(&self.catalogue, &mut self.model).await {
+            Ok(()) => Ok(None),
+            Err(error) if is_outage(&error) => Ok(Some(format!("waiting: {error}"))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_over(&mut self) -> anyhow::Result<bool> {
+        self.end.reached(&self.model)
+    }
+}
+
+fn is_outage(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<CatalogueError>();
+    error.is_some_and(|error| error.class() == ErrorClass::Unavailable)
 }
 
 /// Knows when a demonstration of a given number of runs is over.
@@ -91,63 +170,74 @@ impl End {
     }
 }
 
-async fn watch_plainly(
-    machine: &mut Machine,
-    catalogue: &Catalogue,
-    mut end: End,
-) -> anyhow::Result<()> {
+async fn watch_plainly(machine: &mut Machine, watch: &mut Watch) -> anyhow::Result<()> {
     let mut stop = StopSignals::new()?;
-    let mut model = Model::default();
     let began = Instant::now();
-    let mut first = None;
+    let stored_before = watch.model.stored();
+    let mut first_is_in = false;
+    let mut away = None;
     loop {
-        look(catalogue, &mut model).await?;
-        Plain::show(&model)?;
-        if first.is_none() && model.stored() > 0 {
+        let outage = watch.look().await?;
+        if outage.is_none() {
+            Plain::show(&watch.model)?;
+        }
+        if away != outage {
+            output::line(outage.as_deref().unwrap_or("the catalogue is back"))?;
+            away = outage;
+        }
+        if !first_is_in && watch.model.stored() > stored_before {
             let after = began.elapsed().as_secs_f64();
             output::line(format!(
                 "the first run was stored {after:.1} s after the detector was started"
             ))?;
-            first = Some(after);
+            first_is_in = true;
         }
-        if end.reached(&model)? {
+        if watch.is_over()? {
             return Ok(());
         }
         tokio::select! {
             () = stop.received() => return Ok(()),
-            died = machine.watch() => output::line(died)?,
-            () = tokio::time::sleep(REFRESH) => {}
+            notes = machine.tend_for(REFRESH) => {
+                for note in notes? {
+                    output::line(note)?;
+                }
+            }
         }
     }
 }
 
-async fn watch_live(
-    machine: &mut Machine,
-    catalogue: &Catalogue,
-    mut end: End,
-    site: &str,
-) -> anyhow::Result<()> {
+async fn watch_live(machine: &mut Machine, watch: &mut Watch, site: &str) -> anyhow::Result<()> {
     let mut stop = StopSignals::new()?;
-    let title = format!("aquifer: runs of {site}, from the buffer into storage, catalogue and bus");
-    let hints = vec![
-        "q or Ctrl-C stops everything. In another terminal:".to_owned(),
-        "  aquifer runs list    aquifer explain RUN    aquifer audit    aquifer stack show"
-            .to_owned(),
+    let title = format!("aquifer: runs of {site} on their way into storage and catalogue");
+    let hints = [
+        "q or Ctrl-C stops everything. In another terminal:",
+        "aquifer runs list",
+        "aquifer explain RUN",
+        "aquifer audit",
+        "aquifer stack show",
     ];
-    let mut screen = Screen::open(title, hints)?;
-    let mut model = Model::default();
+    let mut screen = Screen::open(title, hints.map(str::to_owned).to_vec())?;
     let mut note = String::new();
     loop {
-        look(catalogue, &mut model).await?;
-        screen.show(&model, &note)?;
-        if end.reached(&model)? {
+        if let Some(outage) = watch.look().await? {
+            note = outage;
+        }
+        screen.show(&watch.model, &note)?;
+        if watch.is_over()? {
             return Ok(());
         }
         let key = tokio::task::spawn_blocking(|| Screen::wish(REFRESH));
         tokio::select! {
             () = stop.received() => return Ok(()),
-            died = machine.watch() => note = died,
-            wish = key => if wish?? == Wish::Leave { return Ok(()) },
+            (wish, notes) = async { tokio::join!(key, machine.tend_for(REFRESH)) } => {
+                if wish?? == Wish::Leave {
+                    return Ok(());
+                }
+                let notes = notes?;
+                if !notes.is_empty() {
+                    note = notes.join("; ");
+                }
+            }
         }
     }
 }

@@ -3,13 +3,14 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::RunDetail;
+use aquifer_catalogue::{FileRow, ReplicaRow, RunDetail, RunRow};
 use aquifer_runtime::telemetry::{SpanRecord, read_trace};
 use aquifer_runtime::trace::TraceParent;
+use aquifer_schemas::{RunId, RunState};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::runs::detail;
+use super::runs::{detail, other_versions, say_quarantined, versions};
 use crate::cli::RunArg;
 use crate::config::Config;
 use crate::output;
@@ -20,6 +21,18 @@ struct Happening {
     at: Timestamp,
     who: String,
     what: String,
+}
+
+/// All that is told about a run, as JSON. Times are in microseconds at the finest.
+#[derive(Serialize)]
+struct Explained<'a> {
+    run: &'a RunRow,
+    trace_id: Option<String>,
+    /// Every version under the number, and its state.
+    versions: Vec<(&'a RunId, RunState)>,
+    story: Vec<Happening>,
+    files: &'a [FileRow],
+    copies: &'a [ReplicaRow],
 }
 
 /// Tells the story.
@@ -37,11 +50,19 @@ pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode
         .collect();
     story.extend(spans.iter().map(span));
     story.sort_by_key(|happening| happening.at);
+    let row = &detail.row;
+    let versions = versions(&config, &row.id).await?;
     if args.json {
-        output::json(&story)?;
+        output::json(&Explained {
+            run: row,
+            trace_id,
+            versions: versions.iter().map(|run| (&run.id, run.state)).collect(),
+            story,
+            files: &detail.files,
+            copies: &detail.replicas,
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let row = &detail.row;
     output::line(format!(
         "run {} is {} (revision {}), {} in {} files",
         row.id,
@@ -53,6 +74,11 @@ pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode
     if let Some(id) = trace_id {
         output::line(format!("trace {id}"))?;
     }
+    let others = other_versions(&versions, &row.id);
+    if !others.is_empty() {
+        output::line(format!("other runs under the number: {others}"))?;
+    }
+    say_quarantined(&detail)?;
     output::line("")?;
     let rows = story.into_iter().map(|happening| {
         vec![
@@ -108,10 +134,10 @@ fn transition(detail: &RunDetail, step: &aquifer_catalogue::TransitionRow) -> Ha
 }
 
 fn span(span: &SpanRecord) -> Happening {
-    let nanos = i128::from(span.start_unix_nanos);
+    let micros = (span.start_unix_nanos / 1000).cast_signed();
     let millis = span.end_unix_nanos.saturating_sub(span.start_unix_nanos) as f64 / 1e6;
     Happening {
-        at: Timestamp::from_nanosecond(nanos).unwrap_or_default(),
+        at: Timestamp::from_microsecond(micros).unwrap_or_default(),
         who: span.service.clone(),
         what: format!("{} took {millis:.1} ms", span.name),
     }

@@ -18,6 +18,7 @@ mod stack;
 mod storage;
 mod topology;
 mod up;
+mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -37,8 +38,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => block_on(up::run(args)),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Down(args) => block_on(down::run(args)),
-        Command::Stack(command) => stack::run(command),
+        Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
+        Command::Words => words::run(),
         command => with_config(&global, command),
     }
 }
@@ -53,7 +55,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
-        Command::Migrate => block_on(migrate::run(config)),
+        Command::Migrate(args) => block_on(migrate::run(config, args)),
         Command::Topology(command) => block_on(topology::run(config, command)),
         Command::Sites(command) => block_on(sites::run(config, command)),
         Command::Config(command) => config_cmd::run(&config, &command),
@@ -67,7 +69,8 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         | Command::Demo(_)
         | Command::Down(_)
         | Command::Stack(_)
-        | Command::Midas(_) => {
+        | Command::Midas(_)
+        | Command::Words => {
             unreachable!("handled before the configuration is read")
         }
     }
@@ -91,11 +94,18 @@ async fn open_catalogue(config: &Config) -> anyhow::Result<Catalogue> {
 
 /// The run that `text` means; a bare number is one of the default site.
 fn run_id(config: &Config, text: &str) -> anyhow::Result<RunId> {
-    RunId::parse_at(text, config.default_site().as_ref()).map_err(|error| {
-        Hinted::new(
-            error.to_string(),
-            "write SITE/NUMBER, such as LNGS/4242, or set `default-site`",
-        )
-        .into()
+    let default_site = config.default_site();
+    RunId::parse_at(text, default_site.as_ref()).map_err(|error| {
+        let write = "write SITE/NUMBER, such as LNGS/4242";
+        let bare = !text.contains('/') && default_site.is_none();
+        let hint = if bare {
+            format!(
+                "no site is set for bare numbers, and {}: {write}",
+                config.read_from()
+            )
+        } else {
+            write.to_owned()
+        };
+        Hinted::usage(error.to_string(), hint).into()
     })
 }

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::{AttributeValue, RunDetail, RunFilter, RunRow};
+use aquifer_catalogue::{AttributeValue, Catalogue, RunDetail, RunFilter, RunRow};
+use aquifer_schemas::{FileState, RunId, Site};
 
 use super::{open_catalogue, run_id};
 use crate::cli::{RunArg, RunsCommand, RunsListArgs};
@@ -20,17 +21,16 @@ pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<
 
 async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
     let filter = RunFilter {
-        site: args.site.map(|site| site.parse()).transpose()?,
-        states: args
-            .state
-            .map(|state| state.parse())
-            .transpose()?
-            .into_iter()
-            .collect(),
+        site: args.site,
+        states: args.state.into_iter().collect(),
         limit: args.limit,
         ..RunFilter::default()
     };
-    let runs = open_catalogue(&config).await?.runs(&filter).await?;
+    let catalogue = open_catalogue(&config).await?;
+    let runs = catalogue.runs(&filter).await?;
+    if let Some(site) = filter.site.as_ref().filter(|_| runs.is_empty()) {
+        require_site(&catalogue, site).await?;
+    }
     if args.json {
         output::json(&runs)?;
     } else {
@@ -48,6 +48,16 @@ async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
         output::table(&titles, runs.iter().map(columns))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// No runs of a site that nobody registered is a misspelt name, not an answer.
+async fn require_site(catalogue: &Catalogue, site: &Site) -> anyhow::Result<()> {
+    let known = catalogue.sites().await?;
+    if known.iter().any(|known| known.name == *site) {
+        return Ok(());
+    }
+    let hint = "`aquifer sites list` shows those that are";
+    Err(Hinted::new(format!("site {site} is not registered"), hint).into())
 }
 
 fn columns(run: &RunRow) -> Vec<String> {
@@ -91,7 +101,8 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         ("ended", output::time_or_dash(row.ended_at)),
         (
             "closed by",
-            row.closed_by.map_or_else(dash, |by| by.to_string()),
+            row.closed_by
+                .map_or_else(dash, |by| output::closer(by).to_owned()),
         ),
         (
             "events",
@@ -103,6 +114,11 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
     for (name, value) in facts {
         output::line(format!("{name:<10} {value}"))?;
     }
+    let others = other_versions(&versions(&config, &row.id).await?, &row.id);
+    if !others.is_empty() {
+        output::line(format!("{:<10} {others}", "others"))?;
+    }
+    say_quarantined(&detail)?;
     if !detail.attributes.is_empty() {
         output::line("")?;
         let rows = detail.attributes.iter().map(|(name, attribute)| {
@@ -141,6 +157,32 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         replicas,
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files of the run that cannot be trusted, and why.
+pub(super) fn say_quarantined(detail: &RunDetail) -> std::io::Result<()> {
+    for file in &detail.files {
+        let bad = matches!(file.state, FileState::Changed | FileState::Vanished);
+        if let Some(reason) = file.reason.as_ref().filter(|_| bad) {
+            output::line(format!("{} is {}: {reason}", file.name, file.state))?;
+        }
+    }
+    Ok(())
+}
+
+/// Other runs under the number, in words; empty if there are none.
+pub(super) fn other_versions(versions: &[RunRow], run: &RunId) -> String {
+    let others = versions.iter().filter(|other| other.id != *run);
+    let others: Vec<_> = others
+        .map(|other| format!("{} ({})", other.id, other.state))
+        .collect();
+    others.join(", ")
+}
+
+/// All versions under the run's number.
+pub(super) async fn versions(config: &Config, run: &RunId) -> anyhow::Result<Vec<RunRow>> {
+    let catalogue = open_catalogue(config).await?;
+    Ok(catalogue.versions(&run.site, run.number).await?)
 }
 
 /// All that the catalogue knows of the run that `text` means.

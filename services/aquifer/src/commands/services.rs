@@ -55,7 +55,7 @@ where
 }
 
 /// Drains when whoever holds the other end of standard input is gone.
-fn tie(tied: bool, context: &Context) -> anyhow::Result<()> {
+pub(super) fn tie(tied: bool, context: &Context) -> anyhow::Result<()> {
     if !tied {
         return Ok(());
     }

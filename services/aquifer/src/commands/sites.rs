@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
+use aquifer_catalogue::{Catalogue, SiteRow};
 use aquifer_schemas::Site;
 
 use super::open_catalogue;
 use crate::cli::SitesCommand;
 use crate::config::Config;
+use crate::failure::Hinted;
 use crate::output;
 
-/// Registers or lists sites.
+/// Registers, corrects or lists sites.
 pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result<ExitCode> {
     let catalogue = open_catalogue(&config).await?;
     match command {
@@ -18,17 +20,23 @@ pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result
             time_zone,
             description,
         } => {
-            let site: Site = site.parse()?;
-            jiff::tz::TimeZone::get(&time_zone)?;
-            let new = catalogue
+            add(&catalogue, &site, &time_zone, &description).await?;
+        }
+        SitesCommand::Set {
+            site,
+            time_zone,
+            description,
+        } => {
+            let known = find(&catalogue, &site).await?.ok_or_else(|| {
+                let hint = format!("`aquifer sites add {site}` registers it");
+                Hinted::new(format!("site {site} is not registered"), hint)
+            })?;
+            let time_zone = time_zone.unwrap_or(known.time_zone);
+            let description = description.unwrap_or(known.description);
+            catalogue
                 .register_site(&site, &time_zone, &description)
                 .await?;
-            let word = if new {
-                "registered"
-            } else {
-                "was registered already"
-            };
-            output::line(format!("site {site} {word}"))?;
+            output::line(format!("site {site} is set"))?;
         }
         SitesCommand::List { json } => {
             let sites = catalogue.sites().await?;
@@ -43,4 +51,37 @@ pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn find(catalogue: &Catalogue, site: &Site) -> anyhow::Result<Option<SiteRow>> {
+    let known = catalogue.sites().await?;
+    Ok(known.into_iter().find(|known| known.name == *site))
+}
+
+/// Registers a site. One that is registered with something else is not changed in
+/// passing: the times of its runs were read by its time zone.
+async fn add(
+    catalogue: &Catalogue,
+    site: &Site,
+    time_zone: &str,
+    description: &str,
+) -> anyhow::Result<()> {
+    let Some(known) = find(catalogue, site).await? else {
+        catalogue
+            .register_site(site, time_zone, description)
+            .await?;
+        output::line(format!("site {site} registered"))?;
+        return Ok(());
+    };
+    let same_text = description.is_empty() || known.description == description;
+    if known.time_zone == time_zone && same_text {
+        output::line(format!("site {site} was registered already"))?;
+        return Ok(());
+    }
+    let (zone, text) = (known.time_zone, known.description);
+    let what = format!(
+        "site {site} is registered already, with time zone {zone} and description `{text}`"
+    );
+    let hint = format!("`aquifer sites set {site}` changes them");
+    Err(Hinted::new(what, hint).into())
 }

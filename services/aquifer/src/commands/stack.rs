@@ -1,22 +1,45 @@
-//! `aquifer stack`: where a private stack listens.
+//! `aquifer stack`: where a private stack listens, and whether its servers answer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use aquifer_stack::{Attached, Stack};
+use aquifer_stack::{Attached, Endpoints, Server, Stack};
+use serde::Serialize;
 
 use crate::cli::StackCommand;
 use crate::failure::Hinted;
 use crate::output;
 
-/// Prints endpoints and credentials.
-pub(super) fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
+/// Endpoints, and what each server answers.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    endpoints: &'a Endpoints,
+    /// `null` for a server that answers, else what was found instead.
+    trouble: BTreeMap<Server, Option<String>>,
+}
+
+/// Prints endpoints and credentials; exit code 1 if a server does not answer.
+pub(super) async fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
     let StackCommand::Show { root, json } = command;
     let attached = attach(&root.root)?;
     let endpoints = &attached.endpoints;
+    let answers = attached.probe().await;
+    let code = if answers.values().all(Result::is_ok) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    };
     if json {
-        output::json(endpoints)?;
-        return Ok(ExitCode::SUCCESS);
+        let trouble = answers.into_iter();
+        output::json(&Shown {
+            endpoints,
+            trouble: trouble
+                .map(|(server, answer)| (server, answer.err()))
+                .collect(),
+        })?;
+        return Ok(code);
     }
     let (db, s3) = (&endpoints.mariadb, &endpoints.s3);
     let lines = [
@@ -40,7 +63,13 @@ pub(super) fn run(command: StackCommand) -> anyhow::Result<ExitCode> {
     for text in lines {
         output::line(text)?;
     }
-    Ok(ExitCode::SUCCESS)
+    for (server, answer) in &answers {
+        match answer {
+            Ok(()) => output::line(format!("{server:<9} answers"))?,
+            Err(found) => output::line(format!("{server:<9} does not answer: {found}"))?,
+        }
+    }
+    Ok(code)
 }
 
 /// The stack that runs in `root`.

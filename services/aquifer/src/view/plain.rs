@@ -22,7 +22,13 @@ fn describe(run: &RunRow) -> String {
     let time = output::time(run.updated_at);
     let size = output::size(run.bytes);
     match run.closed_by {
-        Some(by) => format!("{time}  {}  {}  {size}  closed by {by}", run.id, run.state),
+        Some(by) => {
+            let closer = output::closer(by);
+            format!(
+                "{time}  {}  {}  {size}  closed by {closer}",
+                run.id, run.state
+            )
+        }
         None => format!("{time}  {}  {}", run.id, run.state),
     }
 }

@@ -55,8 +55,64 @@ fn what_is_removed_behind_its_back_is_found() {
         );
     }
     assert_eq!(report["unrecognised"][0], "stray.dat");
+    let gone = &report["findings"].as_array().unwrap().last().unwrap();
+    assert_eq!(gone["kind"], "buffer-file-missing");
+    assert_eq!(gone["gravity"], "untidy", "the storage has it: {gone:#}");
     let output = deployment.run(&["audit", "--strict"]);
     assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("what to do"), "{said}");
+
+    // The remedy that it names: an ingester without memory finds everything anew.
+    let journal = deployment.folder.path().join("journal");
+    std::fs::rename(&journal, journal.with_extension("aside")).unwrap();
+    std::fs::remove_file(deployment.buffer().join("stray.dat")).unwrap();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    deployment.wait_until("all is back", || {
+        let report = deployment.audit(&["--strict", "--read-back"]);
+        report["unaccounted"] == 0 && report["tally"]["stored"] == 5
+    });
+    let report = deployment.audit(&["--strict"]);
+    assert_eq!(report["untidy"], 1, "{report:#}");
+    assert!(deployment.run(&["audit", "--strict"]).status.success());
+    drop((m2c, relay));
+}
+
+#[test]
+fn rows_and_bytes_that_were_changed_are_found() {
+    let deployment = Deployment::start();
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    let mut daq = deployment.daq(|config| config.frames_per_run = 1);
+    let truths: Vec<_> = (0..3).map(|_| take(&mut daq)).collect();
+    deployment.wait_stored(3);
+    m2c.stop();
+    relay.stop();
+    let change = |number: u32, column: &str, value: &str| {
+        deployment.sql(&format!(
+            "UPDATE file f JOIN run ON f.run_id = run.id SET f.{column} = '{value}' WHERE run.number = {number}"
+        ));
+    };
+    change(1, "crc64nvme", "0000000000000000");
+    change(2, "crc32c", "00000000");
+    let path = deployment.buffer().join(truths[2].files[0].name.as_str());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let report = deployment.audit(&["--strict"]);
+    assert_eq!(kinds(&report), ["daq-file-differs", "digests-differ"]);
+    let report = deployment.audit(&["--strict", "--read-back"]);
+    assert_eq!(
+        kinds(&report),
+        [
+            "daq-file-differs",
+            "digests-differ",
+            "digests-differ",
+            "buffer-file-differs"
+        ]
+    );
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! What the command line says to people.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::deployment::AQUIFER;
+use aquifer_audit::FindingKind;
+
+use crate::deployment::{AQUIFER, Deployment};
 
 fn answer(args: &[&str]) -> String {
+    answer_with(&[&["--config", "/dev/null"], args].concat())
+}
+
+fn answer_with(args: &[&str]) -> String {
     let output = Command::new(AQUIFER)
-        .args(["--config", "/dev/null"])
         .args(args)
         .env("COLUMNS", "100")
         .env_remove("AQUIFER_CONFIG")
@@ -65,20 +70,189 @@ fn secrets_are_never_printed() {
 }
 
 #[test]
-fn the_reference_page_is_what_the_program_knows() {
+fn the_reference_pages_are_what_the_program_knows() {
+    for (page, command) in [
+        ("configuration.md", &["config", "reference"][..]),
+        ("words.md", &["words"]),
+    ] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference");
+        let output = Command::new(AQUIFER).args(command).output().unwrap();
+        let known = String::from_utf8(output.stdout).unwrap();
+        let written = std::fs::read_to_string(format!("{folder}/{page}"));
+        assert!(
+            written.unwrap_or_default() == known,
+            "docs/reference/{page} is not of this version; hint: `make reference`"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_run_is_not_said_to_be_usable() {
+    insta::assert_snapshot!("check_of_nothing", answer(&["config", "check"]));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let here = folder.path().display().to_string();
+    let good = [
+        "m2c.site=LAB".to_owned(),
+        format!("m2c.buffer={here}"),
+        "m2c.journal=/var/lib/aquifer".to_owned(),
+        "storage.endpoint=http://127.0.0.1:1".to_owned(),
+        "storage.bucket=raw".to_owned(),
+    ];
+    let check = |bad: Option<&str>| {
+        let settings = good.iter().map(String::as_str).chain(bad);
+        let args: Vec<&str> = settings.flat_map(|setting| ["--set", setting]).collect();
+        answer(&[args.as_slice(), &["config", "check"]].concat()).replace(&here, "BUFFER")
+    };
+    insta::assert_snapshot!("check_of_what_can_run", check(None));
+    let journal = format!("m2c.journal={here}/journal");
+    let bad = [
+        "storage.endpoint=not a url",
+        "m2c.site=LN GS",
+        &journal,
+        "catalogue.connections=0",
+        "kafka.bootstrap-servers=",
+    ];
+    let answers = bad.map(|setting| check(Some(setting)));
+    insta::assert_snapshot!("check_of_what_cannot_run", answers.join("\n"));
+}
+
+/// Every configuration in the documentation can be read, keeps its secrets, and, where
+/// it is a whole one, can be run.
+#[test]
+fn configurations_in_the_documentation_work() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let here = folder.path();
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    let mut tried = 0;
+    for block in toml_blocks(docs.as_ref()) {
+        // What lies on the reader's machine lies in a folder here.
+        let mut text = block.replace("\"/", &format!("\"{}/", here.display()));
+        text = text.replace("file:/", &format!("file:{}/", here.display()));
+        for path in text
+            .split('"')
+            .filter(|word| word.contains(&*here.to_string_lossy()))
+        {
+            if let Some(secret) = path.strip_prefix("file:") {
+                let secret = std::path::Path::new(secret);
+                std::fs::create_dir_all(secret.parent().unwrap()).unwrap();
+                std::fs::write(secret, "verysecret").unwrap();
+            } else {
+                std::fs::create_dir_all(path).unwrap();
+            }
+        }
+        let file = here.join("aquifer.toml");
+        std::fs::write(&file, &text).unwrap();
+        let ask = |args: &[&str]| {
+            let mut command = Command::new(AQUIFER);
+            command.arg("--config").arg(&file).args(args);
+            for variable in text.split('"').filter_map(|word| word.strip_prefix("env:")) {
+                command.env(variable, "verysecret");
+            }
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{block}\n{said}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let dump = ask(&["config", "dump"]);
+        assert!(!dump.contains("verysecret"), "{dump}");
+        if ["[m2c]", "[storage]", "[catalogue]"]
+            .iter()
+            .all(|part| text.contains(part))
+        {
+            ask(&["config", "check"]);
+        }
+        tried += 1;
+    }
+    assert!(tried > 0);
+}
+
+fn toml_blocks(folder: &std::path::Path) -> Vec<String> {
+    let mut blocks = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            blocks.extend(toml_blocks(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            let page = std::fs::read_to_string(path).unwrap();
+            let fenced = page.split("```toml\n").skip(1);
+            blocks.extend(fenced.filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())));
+        }
+    }
+    blocks
+}
+
+#[test]
+fn a_detector_that_cannot_be_is_wrong_usage() {
+    let answers = [
+        answer(&["daq", "simulate", "--runs", "1", "--rate", "0"]),
+        answer(&["demo", "--pixels", "3"]),
+        answer(&["daq", "simulate", "--crash-probability", "2"]),
+        answer(&["daq", "simulate"]),
+    ];
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+/// The guide's table of findings is what the audit means.
+#[test]
+fn every_finding_is_in_the_guide() {
     let page = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/reference/configuration.md"
+        "/../../docs/guide/look-and-check.md"
     );
-    let output = Command::new(AQUIFER)
-        .args(["config", "reference"])
-        .output()
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = FindingKind::ALL.iter().map(|kind| {
+        let (worst, least) = (kind.gravity(false), kind.gravity(true));
+        let mut gravity = worst.as_str().to_owned();
+        if least != worst {
+            gravity = format!("{gravity}, {} if another copy is sound", least.as_str());
+        }
+        let (name, meaning, remedy) = (kind.as_str(), kind.meaning(), kind.remedy());
+        format!("| `{name}` | {gravity} | {meaning} | {remedy} |\n")
+    });
+    let table: String = rows.collect();
+    assert!(page.contains(&table), "the table should be:\n{table}");
+}
+
+#[test]
+fn wrong_usage_is_said_to_be_that_and_what_would_be_right() {
+    let answers = [
+        answer(&["runs", "show", "LAB/x"]),
+        answer(&["runs", "list", "--state", "foo"]),
+        answer(&["runs", "list", "--site", "LN GS"]),
+        answer(&["dead-letters", "replay", "abc"]),
+        answer(&["sites", "add", "LNGS", "--time-zone", "Mars/Base"]),
+        answer(&["up", "--site", "bad site"]),
+        answer_with(&["--config", "/nonexistent", "config", "check"]),
+    ];
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn a_registered_site_is_changed_on_purpose_only() {
+    let deployment = Deployment::start();
+    let other = deployment.run(&["sites", "add", "LAB", "--time-zone", "Europe/Rome"]);
+    assert_eq!(other.status.code(), Some(1));
+    let complaint = String::from_utf8(other.stderr).unwrap();
+    assert!(complaint.contains("aquifer sites set LAB"), "{complaint}");
+    deployment.expect(&["sites", "add", "LAB", "--time-zone", "UTC"]);
+    deployment.expect(&["sites", "set", "LAB", "--time-zone", "Europe/Rome"]);
+    let listed = deployment.expect(&["sites", "list"]);
+    assert!(listed.contains("Europe/Rome"), "{listed}");
+    let unknown = deployment.run(&["runs", "list", "--site", "XYZ"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    deployment.expect(&["runs", "list", "--site", "LAB"]);
+
+    // A reader that goes early (`| head`) is no error.
+    let mut child = deployment
+        .command(&["sites", "list", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    let known = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        std::fs::read_to_string(page).unwrap() == known,
-        "docs/reference/configuration.md is not of this version; hint: `make reference`"
-    );
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! `AQUIFER_CRASH_ROUNDS` sets the number of rounds (by default each blow once and a few
 //! more), and `AQUIFER_CRASH_REPORT` names a file for the report of a long campaign.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use aquifer_bus::Producer;
@@ -63,6 +63,21 @@ impl Blow {
             Self::M2cAt(step) => aquifer_m2c::steps::STREAMING.contains(&step),
             Self::M2cAfter(ms) | Self::ServerAfter(Server::SeaweedFs, ms) => ms % 3 == 0,
             _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Blow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::M2cAt(step) => write!(f, "m2c at `{step}`"),
+            Self::RelayAt(step) => write!(f, "relay at `{step}`"),
+            Self::M2cAfter(ms) => write!(f, "m2c after {ms} ms"),
+            Self::RelayAfter(ms) => write!(f, "relay after {ms} ms"),
+            Self::ServerAfter(server, ms) => write!(f, "{server} after {ms} ms"),
+            Self::BesideDead(server, ms) => {
+                write!(f, "m2c and relay after {ms} ms without {server}")
+            }
         }
     }
 }
@@ -237,7 +252,6 @@ impl Campaign {
     }
 
     fn note(&mut self, round: usize, blow: Blow, took: Duration) {
-        let blow = format!("{blow:?}").replace('"', "");
         writeln!(
             self.report,
             "| {round} | {blow} | {} | {:.1} |",

@@ -162,7 +162,7 @@ impl Deployment {
             endpoint: s3.endpoint.clone(),
             region: s3.region.clone(),
             bucket: s3.bucket.clone(),
-            access_key: s3.access_key.clone(),
+            access_key: s3.access_key.clone().into(),
             secret_key: s3.secret_key.clone().into(),
             ..S3Config::default()
         })

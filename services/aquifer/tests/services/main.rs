@@ -5,6 +5,7 @@
 mod audit;
 mod command_line;
 mod crash;
+mod demo;
 mod deployment;
 mod edge;
 mod faults;
@@ -12,6 +13,7 @@ mod forms;
 mod live;
 mod midas;
 mod purge;
+mod readiness;
 mod secrets;
 mod slow_run;
 mod storage;

@@ -57,7 +57,8 @@ fn bytes_that_the_logger_did_not_write_are_quarantined_and_told() {
     let mut daq = deployment.daq(|config| config.frames_per_run = 1);
     let truth = take(&mut daq);
     let path = deployment.buffer().join(truth.files[0].name.as_str());
-    let mut bytes = std::fs::read(&path).unwrap();
+    let right = std::fs::read(&path).unwrap();
+    let mut bytes = right.clone();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -66,7 +67,22 @@ fn bytes_that_the_logger_did_not_write_are_quarantined_and_told() {
     deployment.wait_until("quarantined", || deployment.count("quarantined") == 1);
     deployment.wait_until("signal out", || !deployment.signals().is_empty());
     assert_eq!(deployment.signals()[0].name, "file-changed");
-    assert_eq!(deployment.audit(&["--strict"])["tally"]["stored"], 0);
+    let report = deployment.audit(&["--strict"]);
+    assert_eq!(report["tally"]["stored"], 0);
+    let reason = report["quarantined"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("crc32c"), "{report:#}");
+    for command in [&["runs", "show", "1"][..], &["explain", "1"]] {
+        let shown = deployment.expect(command);
+        assert!(shown.contains(reason), "{shown}");
+    }
+    // The way out: the right bytes, and an ingester that has forgotten the wrong ones.
+    m2c.stop();
+    std::fs::write(&path, right).unwrap();
+    let journal = deployment.folder.path().join("journal");
+    std::fs::rename(&journal, journal.with_extension("aside")).unwrap();
+    let m2c = deployment.service("m2c", None);
+    deployment.wait_until("stored", || deployment.count("stored") == 1);
+    deployment.expect(&["audit", "--strict"]);
     drop((m2c, relay));
 }
 
@@ -111,5 +127,21 @@ fn a_message_that_makes_no_sense_is_buried_and_listed() {
             .expect(&["dead-letters", "list"])
             .contains("passwd")
     });
+    let letters: serde_json::Value =
+        serde_json::from_str(&deployment.expect(&["dead-letters", "list", "--json"])).unwrap();
+    let id = letters[0]["event_id"].as_str().unwrap();
+    // It makes no more sense the second time: the old letter goes, a new one comes.
+    deployment.expect(&["dead-letters", "replay", id]);
+    deployment.wait_until("buried again", || {
+        let listed = deployment.expect(&["dead-letters", "list"]);
+        listed.contains("passwd") && !listed.contains(id)
+    });
+    let letters: serde_json::Value =
+        serde_json::from_str(&deployment.expect(&["dead-letters", "list", "--json"])).unwrap();
+    assert_eq!(letters.as_array().unwrap().len(), 1, "{letters:#}");
+    let id = letters[0]["event_id"].as_str().unwrap();
+    deployment.expect(&["dead-letters", "dismiss", id]);
+    let listed = deployment.expect(&["dead-letters", "list"]);
+    assert!(!listed.contains("passwd"), "{listed}");
     drop(m2c);
 }

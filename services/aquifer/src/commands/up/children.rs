@@ -1,12 +1,13 @@
 //! The services of one machine as child processes: started, found ready, started
 //! again when they die, and stopped. They stop by themselves when this process is
-//! gone, because it holds their standard input.
+//! gone, because it holds their standard input; the stack's mark finds one that does
+//! not.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -29,40 +30,53 @@ const RESTART: Duration = Duration::from_secs(1);
 pub(crate) struct Children {
     config_file: PathBuf,
     logs: PathBuf,
+    /// A variable of their environment, and its value.
+    mark: (&'static str, String),
     running: BTreeMap<&'static str, Running>,
 }
 
 struct Running {
     child: Child,
-    args: Vec<String>,
-    listen: Option<SocketAddr>,
+    kind: Kind,
+    /// When it is started again; `None` while it runs.
+    again_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Answers at an address, and never ends by itself.
+    Service(SocketAddr),
+    /// Ends by itself.
+    Command,
+}
+
+/// Something that the person who watches should know.
+pub(crate) enum News {
+    /// It is taken care of.
+    Note(String),
+    /// A command that ends by itself has failed.
+    Failed(String),
 }
 
 impl Children {
-    /// No children yet; they will read `config_file` and log into `logs`.
-    pub(crate) fn new(config_file: &Path, logs: &Path) -> anyhow::Result<Self> {
+    /// No children yet; they will read `config_file`, log into `logs` and carry `mark`.
+    pub(crate) fn new(
+        config_file: &Path,
+        logs: &Path,
+        mark: (&'static str, &str),
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(logs).with_context(|| logs.display().to_string())?;
         Ok(Self {
             config_file: config_file.to_owned(),
             logs: logs.to_owned(),
+            mark: (mark.0, mark.1.to_owned()),
             running: BTreeMap::new(),
         })
     }
 
     /// Starts a service that answers at `listen`.
     pub(crate) fn start(&mut self, name: &'static str, listen: SocketAddr) -> anyhow::Result<()> {
-        let args = vec![name.to_owned(), "--until-stdin-closes".to_owned()];
-        let child = self.spawn(name, &args)?;
-        let listen = Some(listen);
-        self.running.insert(
-            name,
-            Running {
-                child,
-                args,
-                listen,
-            },
-        );
-        Ok(())
+        self.begin(name, &[name.to_owned()], Kind::Service(listen))
     }
 
     /// Starts a command that ends by itself.
@@ -71,21 +85,25 @@ impl Children {
         name: &'static str,
         args: &[String],
     ) -> anyhow::Result<()> {
-        let args = args.to_vec();
-        let child = self.spawn(name, &args)?;
-        self.running.insert(
-            name,
-            Running {
-                child,
-                args,
-                listen: None,
-            },
-        );
+        self.begin(name, args, Kind::Command)
+    }
+
+    fn begin(&mut self, name: &'static str, args: &[String], kind: Kind) -> anyhow::Result<()> {
+        let running = Running {
+            child: self.spawn(name, args)?,
+            kind,
+            again_at: None,
+        };
+        self.running.insert(name, running);
         Ok(())
     }
 
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+
     fn spawn(&self, name: &str, args: &[String]) -> anyhow::Result<Child> {
-        let path = self.logs.join(format!("{name}.log"));
+        let path = self.log(name);
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -95,6 +113,8 @@ impl Children {
             .arg("--config")
             .arg(&self.config_file)
             .args(args)
+            .arg("--until-stdin-closes")
+            .env(self.mark.0, &self.mark.1)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -108,7 +128,7 @@ impl Children {
         let deadline = Instant::now() + READY;
         let log_folder = self.logs.clone();
         for (name, running) in &mut self.running {
-            let Some(listen) = running.listen else {
+            let Kind::Service(listen) = running.kind else {
                 continue;
             };
             while !is_ready(listen).await {
@@ -125,34 +145,50 @@ impl Children {
         Ok(())
     }
 
-    /// Waits until a child ends, starts it again if it is a service, and says so.
-    pub(crate) async fn watch(&mut self) -> String {
-        loop {
-            let mut ended = None;
-            for (name, running) in &mut self.running {
-                if let Ok(Some(status)) = running.child.try_wait() {
-                    ended = Some((*name, status));
-                    break;
-                }
-            }
-            let Some((name, status)) = ended else {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+    /// Looks whether a child has ended, and starts services again, a moment after they
+    /// died. Returns at once: what is still to be done stands in `self`.
+    pub(crate) fn tend(&mut self) -> Vec<News> {
+        let now = Instant::now();
+        let mut news = Vec::new();
+        let names: Vec<_> = self.running.keys().copied().collect();
+        for name in names {
+            let log = self.log(name);
+            let Some(running) = self.running.get_mut(name) else {
                 continue;
             };
-            let Some(before) = self.running.remove(name) else {
-                continue;
-            };
-            if before.listen.is_none() {
-                return format!("{name} ended with {status}");
-            }
-            tokio::time::sleep(RESTART).await;
-            return match self.spawn(name, &before.args) {
-                Ok(child) => {
-                    self.running.insert(name, Running { child, ..before });
-                    format!("{name} ended with {status} and was started again")
+            match (running.again_at, running.kind) {
+                (Some(at), _) if now < at => {}
+                (Some(_), _) => news.push(self.start_again(name)),
+                (None, kind) => {
+                    let Ok(Some(status)) = running.child.try_wait() else {
+                        continue;
+                    };
+                    match kind {
+                        Kind::Service(_) => running.again_at = Some(now + RESTART),
+                        Kind::Command => drop(self.running.remove(name)),
+                    }
+                    news.push(ended(name, kind, status, &log));
                 }
-                Err(error) => format!("{name} ended with {status} and does not start: {error:#}"),
-            };
+            }
+        }
+        news
+    }
+
+    fn start_again(&mut self, name: &'static str) -> News {
+        let spawned = self.spawn(name, &[name.to_owned()]);
+        let Some(running) = self.running.get_mut(name) else {
+            return News::Note(format!("{name} is gone"));
+        };
+        match spawned {
+            Ok(child) => {
+                running.child = child;
+                running.again_at = None;
+                News::Note(format!("{name} was started again"))
+            }
+            Err(error) => {
+                running.again_at = Some(Instant::now() + RESTART);
+                News::Note(format!("{name} does not start: {error:#}"))
+            }
         }
     }
 
@@ -171,6 +207,17 @@ impl Children {
             }
         }
         self.running.clear();
+    }
+}
+
+fn ended(name: &str, kind: Kind, status: ExitStatus, log: &Path) -> News {
+    match kind {
+        Kind::Service(_) => News::Note(format!("{name} ended with {status}")),
+        Kind::Command if status.success() => News::Note(format!("the {name} is done")),
+        Kind::Command => News::Failed(format!(
+            "the {name} ended with {status}; its log is `{}`",
+            log.display()
+        )),
     }
 }
 

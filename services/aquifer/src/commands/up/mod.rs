@@ -3,27 +3,35 @@
 mod children;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aquifer_catalogue::Catalogue;
 use aquifer_schemas::Site;
-use aquifer_stack::{Phase, Progress, Stack, StackOptions, Tools};
+use aquifer_stack::{Halt, Phase, Progress, Server, Stack, StackOptions, Tools};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(super) use children::Children;
+use children::{Children, News};
 
 use crate::cli::UpArgs;
 use crate::commands::topology;
 use crate::config::Config;
-use crate::failure::Hinted;
 use crate::output;
+
+/// How often servers and services are looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Pause before a server that died, or did not start, is started again.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Everything that runs on this machine.
 pub(super) struct Machine {
     stack: Stack,
     children: Children,
+    /// Servers that died, and when they are started again.
+    down: BTreeMap<Server, Instant>,
     /// The configuration that the services run with.
     pub config: Config,
     /// Where that configuration lies.
@@ -39,18 +47,24 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             () = stop.received() => break,
-            died = machine.children.watch() => output::line(died)?,
+            news = machine.tend_for(LOOK) => {
+                for note in news? {
+                    output::line(note)?;
+                }
+            }
         }
     }
-    output::line("stopping")?;
+    // Nobody may be there to read it.
+    let _ = output::line("stopping");
     machine.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT, SIGTERM, and SIGHUP: the terminal was closed.
 pub(super) struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
@@ -59,6 +73,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -67,6 +82,7 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -76,8 +92,8 @@ impl Machine {
     pub(super) async fn start(args: &UpArgs) -> anyhow::Result<Self> {
         let began = Instant::now();
         let root = std::path::absolute(&args.root.root)?;
-        let site: Site = args.site.parse()?;
-        let tools = Tools::locate(&Tools::cache(Path::new("."))).map_err(Hinted::from)?;
+        let site = args.site.clone();
+        let tools = Tools::locate(&Tools::cache(Path::new(".")))?;
         let mut printed = Ok(());
         let stack = Stack::start(
             StackOptions::new(&root, tools),
@@ -94,7 +110,7 @@ impl Machine {
         let config_file = plan.write(stack.endpoints())?;
         let config = Config::load(Some(config_file.clone()), &[])?;
         prepare(&config, &site).await?;
-        let mut children = Children::new(&config_file, &root.join("log"))?;
+        let mut children = Children::new(&config_file, &root.join("log"), stack.mark())?;
         children.start("m2c", config.m2c.listen)?;
         children.start("relay", config.relay.listen)?;
         children.all_ready().await?;
@@ -105,6 +121,7 @@ impl Machine {
         Ok(Self {
             stack,
             children,
+            down: BTreeMap::new(),
             config,
             config_file,
         })
@@ -133,6 +150,11 @@ impl Machine {
         Ok(())
     }
 
+    /// The folder in which everything lies.
+    pub(super) fn root(&self) -> &Path {
+        &self.stack.endpoints().root
+    }
+
     /// Starts one more command of this binary as a child.
     pub(super) fn start_command(
         &mut self,
@@ -142,9 +164,44 @@ impl Machine {
         self.children.start_command(name, args)
     }
 
-    /// Says when a child has ended that should not have.
-    pub(super) async fn watch(&mut self) -> String {
-        self.children.watch().await
+    /// Waits for `pause`, then looks after servers and services: what died is started
+    /// again. Returns what a person should know; an error if a command failed. Dropped
+    /// before its end, it goes on at the next call.
+    pub(super) async fn tend_for(&mut self, pause: Duration) -> anyhow::Result<Vec<String>> {
+        tokio::time::sleep(pause).await;
+        let mut notes = Vec::new();
+        for news in self.children.tend() {
+            match news {
+                News::Note(note) => notes.push(note),
+                News::Failed(what) => anyhow::bail!(what),
+            }
+        }
+        let now = Instant::now();
+        for (server, status) in self.stack.fallen()? {
+            self.down.insert(server, now + RESTART);
+            notes.push(format!("{server} ended with {status}"));
+        }
+        // One at a time: whoever watches hears of the others meanwhile.
+        let due = self.down.iter().find(|(_, at)| **at <= now);
+        if let Some(server) = due.map(|(server, _)| *server) {
+            notes.push(self.start_again(server).await);
+        }
+        Ok(notes)
+    }
+
+    async fn start_again(&mut self, server: Server) -> String {
+        match self.stack.restart(server, Halt::Kill).await {
+            Ok(()) => {
+                self.down.remove(&server);
+                format!("{server} was started again")
+            }
+            Err(error) => {
+                self.down.insert(server, Instant::now() + RESTART);
+                let error = error.to_string();
+                let reason = error.lines().next().unwrap_or_default();
+                format!("{server} does not start: {reason}")
+            }
+        }
     }
 
     /// Stops services, then servers.
@@ -159,9 +216,12 @@ impl Machine {
 async fn prepare(config: &Config, site: &Site) -> anyhow::Result<()> {
     let catalogue = Catalogue::connect(&config.catalogue).await?;
     catalogue.migrate().await?;
-    catalogue
-        .register_site(site, "UTC", "the private stack's DAQ")
-        .await?;
+    let known = catalogue.sites().await?;
+    if !known.iter().any(|known| known.name == *site) {
+        catalogue
+            .register_site(site, "UTC", "the private stack's DAQ")
+            .await?;
+    }
     let report = aquifer_bus::admin::apply(&config.kafka, &topology::read(None)?, false).await?;
     anyhow::ensure!(
         report.refused.is_empty(),
