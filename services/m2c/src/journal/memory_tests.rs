@@ -12,7 +12,7 @@ use super::*;
 const RUNS: u64 = 200_000;
 
 /// Bytes that a settled run of one file may take.
-const MOST_PER_RUN: u64 = 200;
+const MOST_PER_RUN: u64 = 256;
 
 /// What a rewrite of the whole journal may take beside.
 const MOST_TO_REWRITE: u64 = 8 << 20;
