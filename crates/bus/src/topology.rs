@@ -184,7 +184,8 @@ pub(crate) fn plan(want: &Topic, have: &Existing, replicas: usize) -> Plan {
 #[cfg(test)]
 mod tests {
     use aquifer_schemas::{
-        AlertSignal, DeadLetter, FileStored, Message, RunClosed, RunOpened, RunStored,
+        AlertSignal, DeadLetter, EventsTaken, FileStored, Message as _, PurgeOrder, Purged,
+        RunClosed, RunOpened, RunStored, SlowSample, schemas,
     };
 
     use super::*;
@@ -276,11 +277,16 @@ mod tests {
             RunClosed::TOPIC,
             FileStored::TOPIC,
             RunStored::TOPIC,
+            EventsTaken::TOPIC,
+            PurgeOrder::TOPIC,
+            Purged::TOPIC,
+            SlowSample::TOPIC,
             AlertSignal::TOPIC,
             DeadLetter::TOPIC,
             crate::decode::SCHEMAS_TOPIC,
         ];
         spoken.sort_unstable();
+        assert_eq!(spoken.len(), schemas().len() + 1, "no message is left out");
         assert_eq!(declared, spoken);
     }
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::buffer::BufferRules;
+use crate::rules::BufferRules;
 
 /// A value that fits its type and cannot be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

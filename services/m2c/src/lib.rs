@@ -60,6 +60,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
 use aquifer_runtime::notify;

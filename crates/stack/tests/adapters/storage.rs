@@ -270,7 +270,7 @@ fn with_token(token: &Path) -> S3Element {
         ..WebIdentity::default()
     };
     let config = S3Config {
-        access_key: String::new(),
+        access_key: String::new().into(),
         secret_key: String::new().into(),
         web_identity,
         ..config("token")
