@@ -142,7 +142,8 @@ fn events_of_other_versions_are_read() {
         let config = house().await;
         let producer = Producer::connect(&config).unwrap();
         publish_schemas(&producer).await.unwrap();
-        assert_eq!(read_all(&config, SCHEMAS_TOPIC).await.unwrap().len(), 6);
+        let published = read_all(&config, SCHEMAS_TOPIC).await.unwrap();
+        assert_eq!(published.len(), aquifer_schemas::schemas().len());
         producer
             .publish(&opened(7), Some("00-trace"))
             .await

@@ -265,7 +265,7 @@ fn quarantine_never_takes_back_what_is_stored() {
             let of_a = |r: &&ReplicaRow| r.file == a && r.element == element;
             detail.replicas.iter().find(of_a).unwrap().state
         };
-        assert_eq!(copy("BUFFER"), ReplicaState::Suspect);
+        assert_eq!(copy("BUFFER"), ReplicaState::Lost);
         assert_eq!(copy("S3"), ReplicaState::Available);
     });
 }
