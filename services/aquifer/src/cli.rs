@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// MIDAS run files, of any encoding and in any state
     #[command(subcommand)]
     Midas(MidasCommand),
+    /// What a run book of the past says, and which losses it shows
+    Runbook(RunbookArgs),
     /// Run the ingester of one buffer, or ask it how it is
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements
@@ -89,6 +91,22 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct JsonArg {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Exit code 1: lines had to be left out.")]
+pub(crate) struct RunbookArgs {
+    /// The run book: a table as text with commas
+    pub file: PathBuf,
+    /// Time zone of its local times
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub time_zone: String,
+    /// Files above this size were not uploaded, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 5_400_000_000)]
+    pub upload_limit: u64,
     /// As JSON
     #[arg(long)]
     pub json: bool,

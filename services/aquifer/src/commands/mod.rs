@@ -11,6 +11,7 @@ mod explain;
 mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
+mod runbook;
 mod runs;
 mod services;
 mod sites;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
+        Command::Runbook(args) => runbook::run(&args),
         Command::Words => words::run(),
         command => with_config(&global, command),
     }
@@ -70,6 +72,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         | Command::Down(_)
         | Command::Stack(_)
         | Command::Midas(_)
+        | Command::Runbook(_)
         | Command::Words => {
             unreachable!("handled before the configuration is read")
         }

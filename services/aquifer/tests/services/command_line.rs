@@ -31,6 +31,21 @@ fn help_is_readable() {
 }
 
 #[test]
+fn a_run_book_is_read_and_its_losses_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book.csv");
+    let book = "run_number,run_description,start_time,stop_time,number_of_events,storage_local_status,storage_cloud_status,storage_tape_status,file_size\n\
+        1,first light,2022-10-30 01:10:00,2022-10-30 01:20:00,400,0,1,1,1400000000\n\
+        2,source in, out,2022-10-30 02:10:00,2022-10-30 02:40:00,400,0,1,1,-1\n\
+        3,crashed,2022-10-30 02:20:00,,,-1,-1,-1,-1\n\
+        4,long one,2022-10-30 12:00:00,2022-10-30 11:58:00,9000,-1,-1,-1,-1\n\
+        five,what,,,,,,,\n";
+    std::fs::write(&path, book).unwrap();
+    let path = path.to_str().unwrap();
+    insta::assert_snapshot!(answer(&["runbook", path, "--time-zone", "Europe/Rome"]));
+}
+
+#[test]
 fn a_bare_number_needs_a_default_site() {
     insta::assert_snapshot!(answer(&["runs", "show", "7"]));
 }
