@@ -89,7 +89,9 @@ impl FindingKind {
     /// How bad it is; `safe` says that another copy of the bytes is sound.
     pub fn gravity(self, safe: bool) -> Gravity {
         match self {
-            Self::BufferFileMissing | Self::BufferFileDiffers if safe => Gravity::Untidy,
+            Self::DaqFileDiffers | Self::BufferFileMissing | Self::BufferFileDiffers if safe => {
+                Gravity::Untidy
+            }
             Self::ObjectMissing | Self::ObjectDiffers if safe => Gravity::Broken,
             Self::DaqRunUnknown
             | Self::DaqFileUncatalogued
@@ -157,7 +159,7 @@ impl FindingKind {
                 "look for the file on the DAQ's disks and put it into the buffer; if nobody has it, it is lost: tell the shift"
             }
             Self::DaqFileDiffers => {
-                "find the file with the DAQ's checksum and put it into the buffer under its name: it becomes the run's next version"
+                "untidy: another version of the run is what the DAQ wrote; loss: find the file with the DAQ's checksum and put it into the buffer under its name: it becomes the run's next version"
             }
             Self::BufferFileUncatalogued => {
                 "is m2c running and ready (`/readyz`)? then stop it, move its journal folder aside, and start it"

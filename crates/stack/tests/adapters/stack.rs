@@ -74,7 +74,7 @@ fn lifelines_of(root: &Path) -> Vec<u32> {
     processes_with("cmdline", |entry| is_mark(entry, root))
 }
 
-async fn until(what: &str, patience: Duration, condition: impl Fn() -> bool) {
+async fn until(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
@@ -238,16 +238,13 @@ fn a_killed_server_comes_back_with_its_data_on_its_ports() {
         // One that dies by itself is told of once, and can be started again.
         let pid = own.pid(Server::MariaDb).unwrap();
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+        let mut fallen = Vec::new();
         until("its end is seen", DEATH, || {
-            !processes_of(&root).contains(&pid)
+            fallen = own.fallen().unwrap();
+            !fallen.is_empty()
         })
         .await;
-        let fallen: Vec<_> = own
-            .fallen()
-            .unwrap()
-            .into_iter()
-            .map(|(who, _)| who)
-            .collect();
+        let fallen: Vec<_> = fallen.into_iter().map(|(who, _)| who).collect();
         assert_eq!(fallen, [Server::MariaDb]);
         assert_eq!(own.fallen().unwrap(), []);
         own.restart(Server::MariaDb, Halt::Kill).await.unwrap();

@@ -195,10 +195,7 @@ impl Campaign {
         self.deployment.wait_stored(self.taken);
         if checked {
             // What was published must be deleted, too, before nobody is left to do so.
-            self.deployment
-                .wait_until("nothing waits in the outbox", || {
-                    self.deployment.audit(&["--strict"])["announcements_overdue"] == 0
-                });
+            self.deployment.wait_told();
         }
         m2c.kill();
         relay.kill();

@@ -37,6 +37,13 @@ impl Deployment {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// Waits until the outbox is empty: what was published is deleted a moment later.
+    pub(crate) fn wait_told(&self) {
+        self.wait_until("nothing waits in the outbox", || {
+            self.audit(&["--strict"])["announcements_overdue"] == 0
+        });
+    }
+
     /// Every announced run, with what the announcements say.
     pub(crate) fn announced(&self) -> BTreeMap<u64, Vec<RunStored>> {
         let records = self
@@ -55,6 +62,7 @@ impl Deployment {
     /// Checks that each of `runs` runs is stored once, announced, equal in checksum,
     /// that nothing stands twice in the storage, and that the audit finds nothing.
     pub(crate) fn check_conserved(&self, runs: usize) {
+        self.wait_told();
         let report = self.audit(&["--read-back", "--strict"]);
         assert_eq!(report["unaccounted"], 0, "{report:#}\n{}", self.logs());
         assert_eq!(report["tally"]["stored"], runs, "{report:#}");

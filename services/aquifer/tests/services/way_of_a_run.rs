@@ -82,6 +82,7 @@ fn bytes_that_the_logger_did_not_write_are_quarantined_and_told() {
     std::fs::rename(&journal, journal.with_extension("aside")).unwrap();
     let m2c = deployment.service("m2c", None);
     deployment.wait_until("stored", || deployment.count("stored") == 1);
+    deployment.wait_told();
     deployment.expect(&["audit", "--strict"]);
     drop((m2c, relay));
 }
