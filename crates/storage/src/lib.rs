@@ -24,4 +24,4 @@ pub use growing::{GrowingUpload, GrowingUploads, ListedPart, PartReceipt, Stored
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
 pub use s3::{Races, S3Config, S3Element, UnsignedPayload, WebIdentity};
-pub use source::{SourceFile, Tap};
+pub use source::{SourceFile, Tap, open_regular};

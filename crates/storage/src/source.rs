@@ -62,18 +62,10 @@ impl SourceFile {
     }
 
     fn open_now(path: &Path) -> Result<Self, StorageError> {
-        // Without O_NONBLOCK a pipe would hold us until someone writes to it.
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(path)
-            .map_err(|source| match source.raw_os_error() {
-                Some(code) if code == nix::libc::ELOOP => StorageError::NotRegular {
-                    path: path.to_owned(),
-                },
-                _ => unreadable(path, 0, source),
-            })?;
+        let opened = open_regular(path).map_err(|source| unreadable(path, 0, source))?;
+        let file = opened.ok_or_else(|| StorageError::NotRegular {
+            path: path.to_owned(),
+        })?;
         Self::from_file(file, path)
     }
 
@@ -226,6 +218,22 @@ fn fault(path: &Path) -> Option<io::Error> {
     }
     let _ = path;
     None
+}
+
+/// Opens a regular file for reading; `None` where a link, a folder, a pipe or a device
+/// stands under the last component of `path`. Blocking.
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    // Without O_NONBLOCK a pipe would hold us until someone writes to it.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path);
+    match opened {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The parts of a file in order: all of `part_size` bytes but the last. An empty file

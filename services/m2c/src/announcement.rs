@@ -55,31 +55,31 @@ impl Reason {
     }
 }
 
-/// A run began.
-pub(crate) fn opened(edge: &Edge, message: RunOpened, trace: Option<String>) -> Meaning {
+/// A run began. Secrets in the message are taken out of it.
+pub(crate) fn opened(edge: &Edge, message: &mut RunOpened, trace: Option<String>) -> Meaning {
     if message.site != edge.site {
         return Meaning::Nothing(Reason::OtherSite);
     }
     if edge.journal.ledger().is_closed(message.run) {
         return Meaning::Nothing(Reason::ClosedAlready);
     }
-    let said = Said::of(message.attributes, message.run_type);
+    let found = clean(&mut message.attributes, &mut message.run_type);
     let opened = Record::Opened {
         run: message.run,
         opening: Opening {
             started_at: message.started_at,
-            run_type: said.run_type.clone(),
-            attributes: said.attributes.clone(),
+            run_type: message.run_type.clone(),
+            attributes: message.attributes.clone(),
             trace,
         },
     };
-    said.after(message.run, opened)
+    records(message.run, opened, found)
 }
 
-/// A run ended.
+/// A run ended. Secrets in the message are taken out of it.
 pub(crate) fn closed(
     edge: &Edge,
-    message: RunClosed,
+    message: &mut RunClosed,
     trace: String,
 ) -> Result<Meaning, Impossible> {
     if message.site != edge.site {
@@ -99,7 +99,7 @@ pub(crate) fn closed(
         .map(|(place, file)| expected(edge, message.run, place, file))
         .collect::<Result<Vec<_>, _>>()?;
     let version = version_of(edge, message.run, &files);
-    let said = Said::of(message.attributes, message.run_type);
+    let found = clean(&mut message.attributes, &mut message.run_type);
     let closed = Record::Closed {
         run: message.run,
         version,
@@ -107,56 +107,44 @@ pub(crate) fn closed(
             closed_by: ClosedBy::Daq,
             started_at: message.started_at,
             ended_at: message.ended_at,
-            run_type: said.run_type.clone(),
+            run_type: message.run_type.clone(),
             events: message.events,
-            attributes: said.attributes.clone(),
+            attributes: message.attributes.clone(),
             files,
             trace: Some(trace),
             learnt_at: Timestamp::now(),
             instead: None,
         },
     };
-    Ok(said.after(message.run, closed))
+    Ok(records(message.run, closed, found))
 }
 
-/// What a DAQ says about a run, without the secrets that it let slip.
-pub(crate) struct Said {
-    /// Its attributes.
-    pub attributes: BTreeMap<String, String>,
-    /// Its type.
-    pub run_type: Option<String>,
-    found: Vec<Found>,
+/// Takes the secrets that a DAQ let slip out of what it says about a run, and tells
+/// where they were.
+fn clean(attributes: &mut BTreeMap<String, String>, run_type: &mut Option<String>) -> Vec<Found> {
+    let (without, mut found) = secrets::without(std::mem::take(attributes));
+    *attributes = without;
+    if let Some(text) = run_type {
+        let (said, kind) = redact_text(text);
+        *text = said;
+        let place = "run type".to_owned();
+        found.extend(kind.map(|kind| Found { place, kind }));
+    }
+    found
 }
 
-impl Said {
-    /// Takes the secrets out.
-    pub(crate) fn of(attributes: BTreeMap<String, String>, run_type: Option<String>) -> Self {
-        let (attributes, mut found) = secrets::without(attributes);
-        let run_type = run_type.map(|text| redact_text(&text));
-        if let Some((_, Some(kind))) = &run_type {
-            let place = "run type".to_owned();
-            found.push(Found { place, kind: *kind });
-        }
-        Self {
-            attributes,
-            run_type: run_type.map(|(said, _)| said),
+/// The record of an announcement, and one of the secrets that were in it: after it,
+/// because a new version of the run begins with nothing.
+fn records(run: RunNumber, announcement: Record, found: Vec<Found>) -> Meaning {
+    let mut records = vec![announcement];
+    if !found.is_empty() {
+        records.push(Record::Secrets {
+            run,
+            source: SecretSource::Announcement,
             found,
-        }
+        });
     }
-
-    /// The record of the announcement, and one of the secrets that were in it: after it,
-    /// because a new version of the run begins with nothing.
-    fn after(self, run: RunNumber, announcement: Record) -> Meaning {
-        let mut records = vec![announcement];
-        if !self.found.is_empty() {
-            records.push(Record::Secrets {
-                run,
-                source: SecretSource::Announcement,
-                found: self.found,
-            });
-        }
-        Meaning::Records(records)
-    }
+    Meaning::Records(records)
 }
 
 /// The version that the announced files belong to: the next one where the buffer

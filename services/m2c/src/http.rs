@@ -26,7 +26,7 @@ use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::announcement::{self, Impossible, Meaning, Reason, Said};
+use crate::announcement::{self, Impossible, Meaning, Reason};
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Closure, Knowledge, Record};
@@ -156,10 +156,8 @@ async fn run_opened(
     let mut message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
     let run = message.run;
     let trace = TraceParent::new_root().to_string();
-    match announcement::opened(&desk.edge, message.clone(), Some(trace.clone())) {
+    match announcement::opened(&desk.edge, &mut message, Some(trace.clone())) {
         Meaning::Records(records) => {
-            let said = Said::of(message.attributes, message.run_type);
-            (message.attributes, message.run_type) = (said.attributes, said.run_type);
             desk.keep(Letter::Opened(message), trace, records).await?;
             Ok(desk.accepted(run))
         }
@@ -178,7 +176,7 @@ async fn run_closed(
     let mut message = notice.into_message(&desk.edge.site, &producer(&desk.edge))?;
     let run = message.run;
     let trace = TraceParent::new_root().to_string();
-    match announcement::closed(&desk.edge, message.clone(), trace.clone())? {
+    match announcement::closed(&desk.edge, &mut message, trace.clone())? {
         Meaning::Records(records) => {
             let closed = records.iter().find_map(|record| match record {
                 Record::Closed {
@@ -191,8 +189,6 @@ async fn run_closed(
                     .map_or(Ok(()), |what| Err(Refusal::Contradiction(what)))?;
                 let id = desk.edge.run_id(run, version);
                 let files = closure.files.len();
-                let said = Said::of(message.attributes, message.run_type);
-                (message.attributes, message.run_type) = (said.attributes, said.run_type);
                 desk.keep(Letter::Closed(message), trace, records).await?;
                 events::run_closed(&id, "daq", files);
             }

@@ -162,10 +162,10 @@ impl Intake {
 
     async fn understand(&self, delivery: &Delivery) -> Result<(RunNumber, Meaning), Unusable> {
         if delivery.topic == RunOpened::TOPIC {
-            let message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
+            let mut message = self.schemas.decode::<RunOpened>(&delivery.payload).await?;
             let trace = delivery.traceparent.clone();
             let run = message.run;
-            Ok((run, announcement::opened(&self.edge, message, trace)))
+            Ok((run, announcement::opened(&self.edge, &mut message, trace)))
         } else if delivery.topic == PurgeOrder::TOPIC {
             let message = self.schemas.decode::<PurgeOrder>(&delivery.payload).await?;
             if message.buffer != self.edge.buffer_element {
@@ -175,10 +175,10 @@ impl Intake {
             self.edge.purge_hint.notify_one();
             Ok((message.run, Meaning::Records(Vec::new())))
         } else {
-            let message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
+            let mut message = self.schemas.decode::<RunClosed>(&delivery.payload).await?;
             let trace = trace_of(delivery).to_string();
             let run = message.run;
-            Ok((run, announcement::closed(&self.edge, message, trace)?))
+            Ok((run, announcement::closed(&self.edge, &mut message, trace)?))
         }
     }
 }

@@ -11,8 +11,13 @@ fn answer(args: &[&str]) -> String {
 }
 
 fn answer_with(args: &[&str]) -> String {
-    let output = Command::new(AQUIFER)
-        .args(args)
+    shown(Command::new(AQUIFER).args(args))
+}
+
+/// What a command prints and how it ends, on a terminal of 100 columns and without a
+/// configuration.
+pub(crate) fn shown(command: &mut Command) -> String {
+    let output = command
         .env("COLUMNS", "100")
         .env_remove("AQUIFER_CONFIG")
         .output()

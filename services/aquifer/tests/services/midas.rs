@@ -5,6 +5,7 @@ use std::process::Command;
 
 use aquifer_midas::{BankFormat, BankName, Encoder, Encoding, EventBuilder, Writer};
 
+use crate::command_line::shown;
 use crate::deployment::AQUIFER;
 
 const BEGIN: &str = r#"{ "Runinfo" : { "Run number/key" : { "type" : 7 }, "Run number" : 407,
@@ -64,20 +65,8 @@ fn put_files(folder: &Path) {
 fn answer(args: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     put_files(folder.path());
-    let output = Command::new(AQUIFER)
-        .arg("midas")
-        .args(args)
-        .current_dir(folder.path())
-        .env("COLUMNS", "100")
-        .env_remove("AQUIFER_CONFIG")
-        .output()
-        .unwrap();
-    format!(
-        "exit code {}\n--- standard output\n{}--- standard error\n{}",
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    let mut command = Command::new(AQUIFER);
+    shown(command.arg("midas").args(args).current_dir(folder.path()))
 }
 
 #[test]

@@ -4,15 +4,15 @@
 //! that its writer notices nothing. A file that another stands in for, or that became
 //! shorter than it was, is no longer the file that was followed; the reader is told.
 
-use std::fs::{File, OpenOptions, symlink_metadata};
+use std::fs::{File, symlink_metadata};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aquifer_digest::{Digester, Digests, FileIdentity, PIECE};
-use aquifer_storage::StorageError;
-use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
+use aquifer_storage::{StorageError, open_regular};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -118,26 +118,13 @@ pub(crate) struct Tail {
 impl Tail {
     /// Opens a regular file; links are not followed.
     pub(crate) fn open(path: &Path) -> Result<Self, TailError> {
-        // Without O_NONBLOCK a pipe would hold us until someone writes to it.
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(path)
-            .map_err(|source| match source.raw_os_error() {
-                Some(code) if code == nix::libc::ELOOP => TailError::Replaced {
-                    path: path.to_owned(),
-                },
-                _ => unreadable(path, 0, source),
-            })?;
+        let opened = open_regular(path).map_err(|source| unreadable(path, 0, source))?;
+        let file = opened.ok_or_else(|| TailError::Replaced {
+            path: path.to_owned(),
+        })?;
         let metadata = file
             .metadata()
             .map_err(|source| unreadable(path, 0, source))?;
-        if !metadata.is_file() {
-            return Err(TailError::Replaced {
-                path: path.to_owned(),
-            });
-        }
         // A hint; without it the file is read all the same.
         let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
         let identity = FileIdentity::from(&metadata);
