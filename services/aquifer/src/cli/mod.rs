@@ -1,0 +1,108 @@
+//! The command line: what can be asked, in clap's terms. One file per group of commands.
+
+mod args;
+mod buffer;
+mod bus;
+mod demo;
+mod midas;
+mod parse;
+mod runbook;
+mod runs;
+mod service;
+mod sites;
+mod storage;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use args::*;
+pub(crate) use buffer::*;
+pub(crate) use bus::*;
+pub(crate) use demo::*;
+pub(crate) use midas::*;
+pub(crate) use runbook::*;
+pub(crate) use runs::*;
+pub(crate) use service::*;
+pub(crate) use sites::*;
+pub(crate) use storage::*;
+
+/// From the detector's disk to the people who need the data; nothing is lost unsaid.
+#[derive(Debug, Parser)]
+#[command(name = "aquifer", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: .aquifer/run/aquifer.toml, then /etc/aquifer/aquifer.toml]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "AQUIFER_CONFIG"
+    )]
+    pub config: Option<PathBuf>,
+    /// Set one configuration key, such as `m2c.site=LNGS`; wins over file and environment
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a private stack and every service on this machine; Ctrl-C stops them
+    Up(UpArgs),
+    /// Start everything with a simulated detector and watch runs arrive
+    Demo(DemoArgs),
+    /// Stop what `up` or `demo` started in a folder
+    Down(RootArgs),
+    /// Show a running private stack: endpoints, credentials, and who answers
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// Bring the catalogue's schema up to date
+    Migrate(JsonArg),
+    /// Topics of the bus
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// Sites whose DAQs may deliver runs
+    #[command(subcommand)]
+    Sites(SitesCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Runs in the catalogue
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Tell the whole story of a run
+    Explain(RunArg),
+    /// Compare the DAQ's list, the buffer, the catalogue and the storage
+    Audit(AuditArgs),
+    /// The object storage
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Orders to free the DAQ's disk, and the way back
+    #[command(subcommand)]
+    Buffer(BufferCommand),
+    /// Print what the words in lists mean: states, evidence, who closed a run
+    Words,
+    /// Messages that nobody could handle
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// A detector
+    #[command(subcommand)]
+    Daq(DaqCommand),
+    /// MIDAS run files, of any encoding and in any state
+    #[command(subcommand)]
+    Midas(MidasCommand),
+    /// What a run book of the past says, and which losses it shows
+    Runbook(RunbookArgs),
+    /// Run the ingester of one buffer, or ask it how it is
+    M2c(M2cArgs),
+    /// Run the publisher of the catalogue's announcements
+    Relay(ServiceArgs),
+}

@@ -1,0 +1,44 @@
+//! Runs: listed, shown, audited.
+
+use aquifer_schemas::{RunState, Site};
+use clap::{Args, Subcommand};
+
+use super::args::RunArg;
+use super::parse::run_state;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List runs, newest first
+    List(RunsListArgs),
+    /// Show one run with its files and copies
+    Show(RunArg),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunsListArgs {
+    /// Only runs of this site
+    #[arg(long)]
+    pub site: Option<Site>,
+    /// Only runs in this state
+    #[arg(long, value_parser = run_state())]
+    pub state: Option<RunState>,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub limit: u32,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditArgs {
+    /// Read every object back and digest it
+    #[arg(long)]
+    pub read_back: bool,
+    /// Nothing may be in progress: what is not stored now is unaccounted
+    #[arg(long)]
+    pub strict: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,67 @@
+//! The services, and what they are told.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::{JsonArg, ServiceArgs};
+
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct M2cArgs {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    #[command(subcommand)]
+    pub command: Option<M2cCommand>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum M2cCommand {
+    /// Ask a running ingester how it is, and whether its host can be switched off; needs
+    /// neither catalogue nor bus. Exit code 0: it can; 1: it cannot; 2: no answer
+    Status(M2cStatusArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct M2cStatusArgs {
+    /// Where it listens [default: `m2c.listen` of the configuration]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether services can start with the configuration, without reaching anything
+    Check {
+        /// Which services [default: all of them]
+        #[arg(value_enum, default_values_t = ServiceName::ALL, hide_default_value = true)]
+        services: Vec<ServiceName>,
+    },
+    /// Print the configuration in force, without secrets
+    Dump(JsonArg),
+    /// Print the reference of every key
+    Reference,
+}
+
+/// A service that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// The ingester
+    M2c,
+    /// The publisher of announcements
+    Relay,
+}
+
+impl ServiceName {
+    const ALL: [Self; 2] = [Self::M2c, Self::Relay];
+}
+
+impl std::fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::M2c => "m2c",
+            Self::Relay => "relay",
+        })
+    }
+}
