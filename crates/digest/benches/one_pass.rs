@@ -42,3 +42,25 @@ fn adler32_alone(bencher: Bencher, size: usize) {
         adler32.finish()
     });
 }
+
+/// Two parts of an upload.
+#[divan::bench]
+fn combination(bencher: Bencher) {
+    let (first, second) = (
+        Digests::of(b"first"),
+        Digests {
+            size: 16_777_213,
+            ..Digests::of(b"second")
+        },
+    );
+    bencher.bench_local(|| divan::black_box(&first).then(divan::black_box(&second)));
+}
+
+/// The same by matrices, of one of the two CRCs.
+#[divan::bench]
+fn combination_by_matrices(bencher: Bencher) {
+    bencher.bench_local(|| {
+        let (first, second, size) = divan::black_box((1, 2, 16_777_213));
+        crc_fast::checksum_combine(crc_fast::CrcAlgorithm::Crc64Nvme, first, second, size)
+    });
+}

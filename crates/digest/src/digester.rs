@@ -4,9 +4,10 @@
 //! three algorithms: parts of a file can be digested apart, in any order, and each
 //! byte is looked at once.
 
-use crc_fast::{CrcAlgorithm, checksum_combine};
+use crc_fast::CrcAlgorithm;
 use serde::{Deserialize, Serialize};
 
+use crate::combine::{CRC32C, CRC64_NVME};
 use crate::{Adler32, Crc32c, Crc64Nvme};
 
 /// Bytes that all checksums see before the next ones are fetched: small enough to
@@ -48,18 +49,8 @@ impl Digests {
     /// The digests of these bytes followed by `next`.
     #[must_use]
     pub fn then(&self, next: &Self) -> Self {
-        let crc64nvme = checksum_combine(
-            CrcAlgorithm::Crc64Nvme,
-            self.crc64nvme.0,
-            next.crc64nvme.0,
-            next.size,
-        );
-        let crc32c = checksum_combine(
-            CrcAlgorithm::Crc32Iscsi,
-            self.crc32c.0.into(),
-            next.crc32c.0.into(),
-            next.size,
-        );
+        let crc64nvme = CRC64_NVME.combine(self.crc64nvme.0, next.crc64nvme.0, next.size);
+        let crc32c = CRC32C.combine(self.crc32c.0.into(), next.crc32c.0.into(), next.size);
         Self {
             size: self.size + next.size,
             crc64nvme: Crc64Nvme(crc64nvme),

@@ -100,11 +100,11 @@ impl S3Element {
             offset: 0,
             size: source.identity().size as usize,
         };
+        StoreOptions::paced(options.pace.as_ref(), source.identity().size).await;
         let (buffer, digests) = source.read(whole, self.pool.take(whole.size).await).await?;
         let sealed = source.seal(digests).await?;
         (options.step)("storage.sealed");
         StoreOptions::verified(options.verify, key, &digests)?;
-        StoreOptions::paced(options.pace.as_ref(), digests.size).await;
         (options.step)("storage.before-complete");
         let adopted = self.put_new(key, buffer.share(), &digests, meta).await?;
         (options.step)("storage.completed");

@@ -126,13 +126,20 @@ impl S3Element {
         held: &Held,
     ) -> Result<Option<Sent>, StorageError> {
         let (source, step) = (parting.source, parting.options.step);
-        let pace = parting.options.pace.clone();
+        let pace = &parting.options.pace;
         let spans = spans(source.identity().size, parting.part_size);
         let mut parts = Vec::with_capacity(spans.len());
         let mut sending = FuturesUnordered::new();
         let mut whole = Digests::EMPTY;
         for (number, span) in (1..).zip(spans) {
-            let mut read = pin!(async { source.read(span, self.pool.take(span.size).await).await });
+            let is_held = held.contains_key(&number);
+            // The turn is waited for without memory, which others may need meanwhile.
+            let mut read = pin!(async {
+                if !is_held {
+                    StoreOptions::paced(pace.as_ref(), span.size as u64).await;
+                }
+                source.read(span, self.pool.take(span.size).await).await
+            });
             let (buffer, digests) = loop {
                 tokio::select! {
                     biased;
@@ -162,12 +169,7 @@ impl S3Element {
                 parts.push(part?);
                 step("storage.part-uploaded");
             }
-            let pace = pace.clone();
-            sending.push(async move {
-                StoreOptions::paced(pace.as_ref(), digests.size).await;
-                self.send_part(upload, number, body, digests.crc64nvme)
-                    .await
-            });
+            sending.push(self.send_part(upload, number, body, digests.crc64nvme));
         }
         let sealed = source.seal(whole).await?;
         step("storage.sealed");

@@ -266,3 +266,38 @@ async fn the_caller_sets_the_pace_of_each_part() {
     );
     assert!(fake.asked().is_empty());
 }
+
+#[tokio::test]
+async fn files_that_wait_for_their_turn_hold_no_memory() {
+    let (files, fake) = (Files::new(), Fake::start().await);
+    let element = probed(&fake).await;
+    let waiting: Vec<_> = (0..8)
+        .map(|number| files.write(&format!("{number}"), &content(PART, number)))
+        .collect();
+    let turns = Arc::new(Mutex::new(0));
+    let waiting = futures::future::join_all(waiting.iter().map(|path| {
+        let turns = Arc::clone(&turns);
+        let options = StoreOptions {
+            pace: Some(Arc::new(move |_| {
+                *turns.lock().unwrap() += 1;
+                std::future::pending().boxed()
+            })),
+            ..StoreOptions::default()
+        };
+        store(&element, path, "waits", options)
+    }));
+    let urgent = files.write("urgent", &content(PART, 9));
+    let urgent = async {
+        while *turns.lock().unwrap() < 8 {
+            tokio::task::yield_now().await;
+        }
+        store(&element, &urgent, "urgent", StoreOptions::default()).await
+    };
+    let stored = tokio::select! {
+        biased;
+        _ = waiting => unreachable!("their turn never comes"),
+        stored = tokio::time::timeout(std::time::Duration::from_mins(1), urgent) => stored,
+    };
+    let stored = stored.expect("an urgent file needs no memory of those that wait");
+    assert_eq!(stored.unwrap().outcome, PutOutcome::Created);
+}

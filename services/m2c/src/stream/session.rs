@@ -98,7 +98,7 @@ impl Session {
         }
         let tail = Arc::clone(&self.tail);
         let size = blocking(move || tail.look()).await?.size;
-        let sent = self.stream.input().size;
+        let sent = self.stream.sent();
         if sent > size {
             return Ok(Some(format!("it shrank from {sent} to {size} bytes")));
         }
@@ -113,7 +113,7 @@ impl Session {
             None => return Ok(Some("the storage has dropped its parts".to_owned())),
         }
         let parts = self.stream.parts().len();
-        events::stream_resumed(&self.run, &self.name, parts, self.stream.input().size);
+        events::stream_resumed(&self.run, &self.name, parts, self.stream.sent());
         Ok(None)
     }
 
@@ -181,7 +181,7 @@ impl Session {
     ) -> Result<(), StreamError> {
         let start = self.stream.start.clone();
         let lanes = self.edge.streams.config.parts_in_flight;
-        let mut next = self.stream.input().size;
+        let mut next = self.stream.sent();
         let mut gatherer = Gatherer::at(self.stream.next_number(), next, start.least_part);
         let mut members: FuturesOrdered<Pending<Member>> = FuturesOrdered::new();
         let mut sends: FuturesOrdered<Pending<SentPart>> = FuturesOrdered::new();
@@ -341,7 +341,7 @@ async fn abort(
             reason: reason.to_owned(),
         })
         .await?;
-    events::stream_aborted(run, name, reason, stream.input().size);
+    events::stream_aborted(run, name, reason, stream.sent());
     Ok(())
 }
 

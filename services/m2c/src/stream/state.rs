@@ -67,7 +67,7 @@ impl Stream {
         let place = part.receipt.number.saturating_sub(1) as usize;
         if place <= self.parts.len() {
             self.parts.truncate(place);
-            if part.offset == self.input().size {
+            if part.offset == self.sent() {
                 self.parts.push(part);
             }
         }
@@ -83,7 +83,14 @@ impl Stream {
         self.parts.len() as u32 + 1
     }
 
-    /// Digests of the file's bytes that were sent: its size is where to go on.
+    /// Bytes of the file that were sent: where to go on.
+    pub(crate) fn sent(&self) -> u64 {
+        self.parts
+            .last()
+            .map_or(0, |last| last.offset + last.input.size)
+    }
+
+    /// Digests of the file's bytes that were sent.
     pub(crate) fn input(&self) -> Digests {
         let inputs = self.parts.iter().map(|part| &part.input);
         inputs.fold(Digests::EMPTY, |whole, part| whole.then(part))
