@@ -64,7 +64,7 @@ sustained: setup ## 100 runs a second for ten minutes; writes loadtest/results/s
 
 bench-upload: ## uploads beside s5cmd and rclone; writes loadtest/results/upload.md
 	@tools/setup --bench-tools
-	$(CARGO) build --profile bench-run -p aquifer-loadtest
+	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
 	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest upload --report loadtest/results/upload.md $(ARGS)
 
 soak: setup ## 200 rounds of SIGKILL; writes loadtest/results/crash-campaign.md

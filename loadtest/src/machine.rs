@@ -20,6 +20,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::process::{Process, children};
+use crate::trial::Complaints;
 
 /// How long everything may take to come up.
 const READY: Duration = Duration::from_mins(3);
@@ -136,16 +137,20 @@ impl Machine {
     }
 
     /// Lines of the logs that tell of trouble, by level and service.
-    pub(crate) fn complaints(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+    pub(crate) fn complaints(&self) -> anyhow::Result<BTreeMap<String, Complaints>> {
         let mut found = BTreeMap::new();
         for name in SERVICES.iter().chain(&["daq"]) {
             let path = self.root.join("log").join(format!("{name}.log"));
             let text =
                 std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             for level in ["WARN", "ERROR"] {
-                let count = text.lines().filter(|line| line.contains(level)).count();
-                if count > 0 {
-                    found.insert(format!("{level} of {name}"), count);
+                let mut lines = text.lines().filter(|line| line.contains(level));
+                if let Some(first) = lines.next() {
+                    let complaints = Complaints {
+                        lines: 1 + lines.count(),
+                        first: first.to_owned(),
+                    };
+                    found.insert(format!("{level} of {name}"), complaints);
                 }
             }
         }

@@ -53,8 +53,9 @@ fn figures(out: &mut String, trial: &Trial) -> fmt::Result {
     )?;
     writeln!(out, "| announcements repeated | {} |", trial.repeats)?;
     writeln!(out, "| audit took | {:.0} s |", trial.audit_took)?;
-    for (what, count) in &trial.complaints {
-        writeln!(out, "| {what} | {count} lines |")?;
+    for (what, complaints) in &trial.complaints {
+        let first = complaints.first.replace('|', "\\|");
+        writeln!(out, "| {what} | {} lines; `{first}` |", complaints.lines)?;
     }
     Ok(())
 }
@@ -157,6 +158,7 @@ fn latency(latency: Option<Latency>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial::Complaints;
     use crate::trial::tests::steady;
     use crate::verdict::verdicts;
 
@@ -164,7 +166,11 @@ mod tests {
     fn the_report_says_what_was_broken_and_what_it_cost() {
         let mut trial = steady();
         trial.audit.unaccounted = 3;
-        trial.complaints.insert("WARN of m2c".to_owned(), 4);
+        let complaints = Complaints {
+            lines: 4,
+            first: "WARN a|b".to_owned(),
+        };
+        trial.complaints.insert("WARN of m2c".to_owned(), complaints);
         let text = markdown(&trial, &verdicts(&trial));
         for expected in [
             "with 2 cores for everything",
@@ -172,7 +178,7 @@ mod tests {
             "- kept: rate held: 100.0 runs/s",
             "- **BROKEN**: audit: 3 unaccounted",
             "| 200 / 400 / 900 ms |",
-            "| WARN of m2c | 4 lines |",
+            "| WARN of m2c | 4 lines; `WARN a\\|b` |",
             "| m2c | 2.00 ms | 0.20 | 1.0 MiB | 1.0 MiB | +0 kB |",
             "| grower | 0.00 ms | 0.00 | 1.8 MiB | 17.3 MiB | +300 kB |",
             "| 610 | 60000 | 60000 | 20 + 20 + 5 |",

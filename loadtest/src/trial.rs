@@ -79,10 +79,19 @@ pub(crate) struct Trial {
     pub(crate) audit_took: f64,
     /// Objects read back.
     pub(crate) read_back: ReadBack,
-    /// Warnings and errors in the logs, counted.
-    pub(crate) complaints: BTreeMap<String, usize>,
+    /// Warnings and errors in the logs.
+    pub(crate) complaints: BTreeMap<String, Complaints>,
     /// The story of one run.
     pub(crate) story: String,
+}
+
+/// Lines of one level in one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaints {
+    /// How many.
+    pub(crate) lines: usize,
+    /// The first of them.
+    pub(crate) first: String,
 }
 
 /// Memory of one process, in bytes.
