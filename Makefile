@@ -67,8 +67,8 @@ bench-upload: ## uploads beside s5cmd and rclone; writes loadtest/results/upload
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
 	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest upload --report loadtest/results/upload.md $(ARGS)
 
-soak: setup ## 200 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
-	AQUIFER_CRASH_ROUNDS=200 AQUIFER_CRASH_REPORT=$(CURDIR)/loadtest/results/crash-campaign.md \
+soak: setup ## 500 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
+	AQUIFER_CRASH_ROUNDS=500 AQUIFER_CRASH_REPORT=$(CURDIR)/loadtest/results/crash-campaign.md \
 		$(CARGO) test -p aquifer --test services crash -- --nocapture
 
 reference: ## write the generated pages of docs/reference
