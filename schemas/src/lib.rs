@@ -11,6 +11,7 @@ pub mod events;
 mod fingerprint;
 mod foreign;
 mod message;
+mod period;
 pub mod redact;
 mod wire;
 pub mod words;
@@ -23,6 +24,7 @@ pub use events::{
     schemas,
 };
 pub use message::{EVENT_NAMESPACE, Message, MessageSchema, event_id};
+pub use period::{Period, PeriodEdge, PeriodError};
 pub use words::{
     ClosedBy, Encoding, EvidenceLevel, FileName, FileState, PurgeOutcome, PurgeState, ReplicaState,
     RunId, RunNumber, RunState, RunVersion, Severity, Site, WordError,

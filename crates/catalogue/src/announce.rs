@@ -10,6 +10,7 @@ use aquifer_schemas::{
     AlertSignal, ClosedBy, FileName, FileStored, Message, ReplicaState, RunClosed, RunState,
     RunStored, StoredFile, encode, event_id,
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::draft::Draft;
@@ -55,10 +56,9 @@ pub(crate) fn signals(draft: &Draft, signals: &[AlertSignal]) -> Result<Vec<Mail
 pub(crate) fn closed(draft: &Draft, closed: &ClosedRun) -> Result<Vec<Mail>, CatalogueError> {
     let mut mail = Vec::new();
     if closed.announce {
-        mail.push(Mail::new(
-            &run_closed(draft, closed),
-            draft.run.trace.as_deref(),
-        )?);
+        let (by, ended_at) = (closed.closed_by, closed.ended_at);
+        let message = run_closed(draft, by, ended_at, Some(&closed.buffer), &closed.who);
+        mail.push(Mail::new(&message, draft.run.trace.as_deref())?);
     }
     mail.extend(signals(draft, &closed.signals)?);
     Ok(mail)
@@ -85,14 +85,40 @@ pub(crate) fn stored(draft: &Draft, stored: &StoredRun) -> Result<Vec<Mail>, Cat
 
 /// Whether files were stored now and every file of the run is.
 pub(crate) fn completes(draft: &Draft) -> bool {
-    let all = matches!(
-        draft.run.state,
-        RunState::Stored | RunState::Safe | RunState::BufferFree | RunState::Degraded
-    );
-    all && !draft.stored_now.is_empty()
+    is_complete(draft) && !draft.stored_now.is_empty()
 }
 
-fn run_closed(draft: &Draft, closed: &ClosedRun) -> RunClosed {
+/// Whether every file of the run is stored.
+fn is_complete(draft: &Draft) -> bool {
+    matches!(
+        draft.run.state,
+        RunState::Stored | RunState::Safe | RunState::BufferFree | RunState::Degraded
+    )
+}
+
+/// The last that was announced of the run, as it is now.
+pub(crate) fn again(draft: &Draft, who: &str) -> Result<Vec<Mail>, CatalogueError> {
+    let run = &draft.run;
+    let trace = run.trace.as_deref();
+    let mail = match (run.closed_by, run.ended_at) {
+        _ if is_complete(draft) => Mail::new(&run_stored(draft, who)?, trace)?,
+        (Some(closed_by), Some(ended_at)) => {
+            let mut files = draft.files.iter();
+            let buffer = files.find_map(|file| file.row.buffer.as_deref());
+            Mail::new(&run_closed(draft, closed_by, ended_at, buffer, who), trace)?
+        }
+        _ => return Ok(Vec::new()),
+    };
+    Ok(vec![mail])
+}
+
+fn run_closed(
+    draft: &Draft,
+    closed_by: ClosedBy,
+    ended_at: Timestamp,
+    buffer: Option<&str>,
+    who: &str,
+) -> RunClosed {
     let run = &draft.run;
     let files = draft.files.iter().map(|file| aquifer_schemas::ClosedFile {
         name: file.row.name.clone(),
@@ -107,16 +133,16 @@ fn run_closed(draft: &Draft, closed: &ClosedRun) -> RunClosed {
         version: run.id.version,
         revision: run.revision,
         started_at: run.started_at,
-        ended_at: run.ended_at.unwrap_or(closed.ended_at),
+        ended_at: run.ended_at.unwrap_or(ended_at),
         run_type: run.run_type.clone(),
-        closed_by: run.closed_by.unwrap_or(closed.closed_by),
-        buffer: Some(closed.buffer.clone()),
+        closed_by: run.closed_by.unwrap_or(closed_by),
+        buffer: buffer.map(str::to_owned),
         files: files.collect(),
         events: run.events,
         attributes: attributes
             .map(|(name, attribute)| (name.clone(), attribute.to_string()))
             .collect(),
-        producer: closed.who.clone(),
+        producer: who.to_owned(),
     }
 }
 

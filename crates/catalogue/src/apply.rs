@@ -8,13 +8,14 @@ use aquifer_schemas::{ClosedBy, Encoding, EvidenceLevel, FileName, FileState, Re
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::draft::{Draft, fill};
+use crate::draft::{Draft, TypeChange, fill};
 use crate::error::CatalogueError;
 use crate::facts::{BufferCopy, ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
 use crate::fit;
 use crate::machine;
 use crate::rows::{FileRow, ReplicaRow};
 use crate::sql::micros;
+use crate::writers::Retyped;
 
 /// How much the word of a closer counts.
 fn authority(closed_by: Option<ClosedBy>) -> u8 {
@@ -32,9 +33,10 @@ pub(crate) fn open(draft: &mut Draft, opened: &OpenedRun) -> Result<(), Catalogu
     let started_at = micros("start of the run", opened.started_at)?;
     let run_type = opened.run_type.as_deref();
     let run = &mut draft.run;
+    let open_type = run.type_by.is_none();
     let changed = [
         fill(&mut run.started_at, Some(started_at), false),
-        fill(&mut run.run_type, fit::run_type(run_type), false),
+        open_type && fill(&mut run.run_type, fit::run_type(run_type), false),
         fill(&mut run.trace, fit::trace(opened.trace.as_deref()), false),
     ];
     draft.touch(changed.contains(&true));
@@ -68,7 +70,8 @@ pub(crate) fn close(draft: &mut Draft, closed: &ClosedRun) -> Result<(), Catalog
     let changed = [
         fill(&mut run.started_at, started_at, replace),
         fill(&mut run.ended_at, Some(ended_at), replace),
-        fill(&mut run.run_type, fit::run_type(run_type), replace),
+        // What a person has said of it stands.
+        run.type_by.is_none() && fill(&mut run.run_type, fit::run_type(run_type), replace),
         fill(&mut run.events, closed.events, replace),
         fill(&mut run.closed_by, Some(closed.closed_by), replace),
         // The trace of a run starts at its close, and stays.
@@ -90,6 +93,34 @@ pub(crate) fn close(draft: &mut Draft, closed: &ClosedRun) -> Result<(), Catalog
             row.announced_size = announced;
             row.buffer = buffer;
         }
+    }
+    Ok(())
+}
+
+/// A run is of another type than was said. One that was set by hand is changed by hand
+/// only.
+pub(crate) fn retype(
+    draft: &mut Draft,
+    retyped: &Retyped,
+    who: &str,
+) -> Result<(), CatalogueError> {
+    if draft.before.is_none() {
+        return Err(CatalogueError::UnknownRun {
+            run: draft.run.id.clone(),
+        });
+    }
+    if draft.run.type_by.is_some() && !retyped.by_hand {
+        return Ok(());
+    }
+    let run_type = fit::run_type(Some(&retyped.run_type));
+    // Whoever said the same by hand first has said it.
+    let confirms = retyped.by_hand && draft.run.type_by.is_none();
+    if draft.run.run_type != run_type || confirms {
+        let from = std::mem::replace(&mut draft.run.run_type, run_type);
+        let why = retyped.why.clone();
+        draft.retyped = Some(TypeChange { from, why });
+        draft.run.type_by = retyped.by_hand.then(|| fit::who(who));
+        draft.touch(true);
     }
     Ok(())
 }

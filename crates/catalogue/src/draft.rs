@@ -43,6 +43,13 @@ pub(crate) struct Step {
     pub(crate) evidence: Option<Value>,
 }
 
+/// A change of the run's type by somebody other than its observer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TypeChange {
+    pub(crate) from: Option<String>,
+    pub(crate) why: String,
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
@@ -58,6 +65,8 @@ pub(crate) struct Draft {
     pub(crate) stored_now: Vec<usize>,
     /// Whether this draft closes the run.
     pub(crate) closes: bool,
+    /// What this draft makes of the run's type, if somebody set it anew.
+    pub(crate) retyped: Option<TypeChange>,
     changed: bool,
     file_places: HashMap<FileName, usize>,
     replica_places: HashMap<(FileName, String), usize>,
@@ -72,6 +81,7 @@ impl Draft {
             state: RunState::Open,
             revision: 0,
             run_type: None,
+            type_by: None,
             started_at: None,
             ended_at: None,
             closed_by: None,
@@ -119,6 +129,7 @@ impl Draft {
             steps: Vec::new(),
             stored_now: Vec::new(),
             closes: false,
+            retyped: None,
             changed: false,
         }
     }

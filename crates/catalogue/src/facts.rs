@@ -80,13 +80,19 @@ impl Attribute {
     }
 }
 
+impl std::fmt::Display for AttributeValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
 impl std::fmt::Display for Attribute {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.value {
-            AttributeValue::Bool(value) => write!(f, "{value}")?,
-            AttributeValue::Number(value) => write!(f, "{value}")?,
-            AttributeValue::Text(value) => f.write_str(value)?,
-        }
+        write!(f, "{}", self.value)?;
         match &self.unit {
             Some(unit) => write!(f, " {unit}"),
             None => Ok(()),

@@ -14,6 +14,8 @@ use crate::facts::Attribute;
 
 /// Characters of `run.run_type`.
 const RUN_TYPE: usize = 128;
+/// Characters of `run.type_by`.
+const WHO: usize = 128;
 /// Characters of `run_attribute.name`.
 const NAME: usize = 255;
 /// Characters of `run_attribute.unit`.
@@ -25,6 +27,11 @@ const CUT_NAME: usize = NAME - 1 - 32 - ".unit.full".len();
 /// The type of a run as its column holds it.
 pub(crate) fn run_type(said: Option<&str>) -> Option<String> {
     said.map(|said| cut(said, RUN_TYPE).to_owned())
+}
+
+/// Who set something, as its column holds it.
+pub(crate) fn who(said: &str) -> String {
+    cut(said, WHO).to_owned()
 }
 
 /// The attributes of a run as their columns hold them, with what was cut from them and

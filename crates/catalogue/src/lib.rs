@@ -21,6 +21,7 @@ mod load;
 pub mod machine;
 mod migrate;
 mod outbox;
+mod period;
 mod product;
 mod purge;
 mod read;
@@ -42,6 +43,7 @@ pub use journal::JournalAdvance;
 pub use lease::Lease;
 pub use migrate::{MigrationReport, SCHEMA_VERSION};
 pub use outbox::{OUTBOX_LEASE, OutboxStatus};
+pub use period::PeriodRow;
 pub use product::Product;
 pub use purge::{
     BY_HAND, BufferFound, CopyEvidence, HOLD, NewPurgeOrder, PurgeOrderFile, PurgeOrderFilter,
@@ -52,4 +54,4 @@ pub use rows::{
     SiteRow, TransitionRow,
 };
 pub use work::{NewWork, WorkLease};
-pub use writers::StoredOutcome;
+pub use writers::{Retyped, StoredOutcome};

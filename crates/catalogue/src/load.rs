@@ -15,7 +15,7 @@ use crate::sql::Columns;
 
 /// Columns of [`run_row`].
 pub(crate) const RUN: &str = "r.id,r.site,r.number,r.version,r.state,r.revision,r.run_type,\
-    r.started_at,r.ended_at,r.closed_by,r.events,r.files,r.sealed_files,r.bytes,r.traceparent,\
+    r.type_by,r.started_at,r.ended_at,r.closed_by,r.events,r.files,r.sealed_files,r.bytes,r.traceparent,\
     r.manifest_key,r.stored_at,r.taken_at,r.created_at,r.updated_at";
 
 /// Columns of [`file_row`].
@@ -35,6 +35,7 @@ pub(crate) fn run_row(columns: &mut Columns) -> Result<RunRow, CatalogueError> {
         state: columns.word()?,
         revision: columns.next()?,
         run_type: columns.next()?,
+        type_by: columns.next()?,
         started_at: columns.opt_time()?,
         ended_at: columns.opt_time()?,
         closed_by: columns.opt_word()?,
@@ -114,7 +115,7 @@ pub(crate) fn replica_row(columns: &mut Columns) -> Result<ReplicaRow, Catalogue
     })
 }
 
-fn attribute(columns: &mut Columns) -> Result<(String, Attribute), CatalogueError> {
+pub(crate) fn attribute(columns: &mut Columns) -> Result<(String, Attribute), CatalogueError> {
     let name = columns.next()?;
     let text: Option<String> = columns.next()?;
     let number: Option<f64> = columns.next()?;

@@ -9,6 +9,7 @@ use mysql_async::{Conn, Params, Row, Value};
 
 use crate::catalogue::{Catalogue, begin_snapshot, commit, first};
 use crate::error::CatalogueError;
+use crate::facts::Attribute;
 use crate::load::{self, FILE, REPLICA, RUN, file_row, read_all, replica_row, run_row};
 use crate::rows::{ReplicaRow, RunDetail, RunFile, RunFilter, RunRow, TransitionRow};
 use crate::sql::{Columns, micros, time};
@@ -60,6 +61,36 @@ impl Catalogue {
             };
             commit(tx).await?;
             Ok(Some(detail))
+        })
+        .await
+    }
+
+    /// Attributes of runs, by the runs' rows.
+    pub async fn attributes_of(
+        &self,
+        runs: &[RunRow],
+    ) -> Result<HashMap<u64, BTreeMap<String, Attribute>>, CatalogueError> {
+        if runs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let marks = vec!["?"; runs.len()].join(",");
+        let query = format!(
+            "SELECT run_id,name,text_value,number_value,bool_value,unit FROM run_attribute \
+             WHERE run_id IN ({marks})"
+        );
+        let params: Vec<Value> = runs.iter().map(|run| run.row.into()).collect();
+        self.restarting("read attributes", || async {
+            let mut conn = self.conn().await?;
+            let rows: Vec<Row> = conn
+                .exec(query.as_str(), params.clone())
+                .await
+                .map_err(CatalogueError::server("read attributes"))?;
+            let read = |columns: &mut Columns| Ok((columns.next()?, load::attribute(columns)?));
+            let mut of_runs: HashMap<u64, BTreeMap<_, _>> = HashMap::new();
+            for (run, (name, attribute)) in read_all("run_attribute", rows, read)? {
+                of_runs.entry(run).or_default().insert(name, attribute);
+            }
+            Ok(of_runs)
         })
         .await
     }

@@ -147,7 +147,11 @@ impl Catalogue {
             .and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    async fn list(&self, what: &'static str, query: &str) -> Result<Vec<Row>, CatalogueError> {
+    pub(crate) async fn list(
+        &self,
+        what: &'static str,
+        query: &str,
+    ) -> Result<Vec<Row>, CatalogueError> {
         self.restarting(what, || async {
             let mut conn = self.conn().await?;
             let rows = conn.exec(query, Params::Empty).await;

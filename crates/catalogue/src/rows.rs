@@ -23,8 +23,10 @@ pub struct RunRow {
     pub state: RunState,
     /// Grows by one with every change.
     pub revision: u64,
-    /// The DAQ's word for its type.
+    /// Its type: by hand, by the experiment's profile, or the DAQ's word.
     pub run_type: Option<String>,
+    /// Who set the type by hand, if anybody did.
+    pub type_by: Option<String>,
     /// When it began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -145,7 +147,7 @@ pub struct TransitionRow {
     pub row: u64,
     /// When, by the database's clock.
     pub at: Timestamp,
-    /// `run`, `file` or `replica`.
+    /// `run`, `file`, `replica`, `order`, or `type`: then the steps are types of the run.
     pub entity: String,
     /// Row of the entity.
     pub entity_row: u64,

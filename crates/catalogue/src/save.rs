@@ -7,7 +7,7 @@ use mysql_async::{Transaction, Value};
 
 use crate::announce::Mail;
 use crate::catalogue::first;
-use crate::draft::{About, Draft, Step};
+use crate::draft::{About, Draft, Step, TypeChange};
 use crate::error::CatalogueError;
 use crate::facts::AttributeValue;
 use crate::rows::{FileRow, ReplicaRow, RunRow};
@@ -36,6 +36,7 @@ fn run_facts(run: &RunRow) -> Vec<Value> {
         run.state.as_str().into(),
         run.revision.into(),
         run.run_type.clone().into(),
+        run.type_by.clone().into(),
         opt_time(run.started_at),
         opt_time(run.ended_at),
         run.closed_by.map(ClosedBy::as_str).into(),
@@ -57,9 +58,9 @@ async fn insert_run(tx: &mut Transaction<'_>, run: &mut RunRow) -> Result<(), Ca
     } = &run.id;
     let mut values: Vec<Value> = vec![site.as_str().into(), number.into(), version.into()];
     values.extend(run_facts(run));
-    let query = "INSERT INTO run (site,number,version,state,revision,run_type,started_at,ended_at,\
+    let query = "INSERT INTO run (site,number,version,state,revision,run_type,type_by,started_at,ended_at,\
          closed_by,events,files,sealed_files,bytes,traceparent,manifest_key,stored_at) \
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id,created_at,updated_at";
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id,created_at,updated_at";
     let row = first(tx, "record a run", query, values)
         .await
         .map_err(|error| {
@@ -85,7 +86,7 @@ async fn update_run(
     values.extend([time(run.updated_at), run.row.into(), revision.into()]);
     let result = tx
         .exec_iter(
-            "UPDATE run SET state=?,revision=?,run_type=?,started_at=?,ended_at=?,closed_by=?,\
+            "UPDATE run SET state=?,revision=?,run_type=?,type_by=?,started_at=?,ended_at=?,closed_by=?,\
              events=?,files=?,sealed_files=?,bytes=?,traceparent=?,manifest_key=?,stored_at=?,\
              updated_at=? WHERE id=? AND revision=?",
             values,
@@ -314,7 +315,8 @@ async fn save_steps(
         "evidence",
         "revision",
     ];
-    let rows = draft.steps.iter().map(|step| step_values(draft, step, who));
+    let steps = draft.steps.iter().map(|step| step_values(draft, step, who));
+    let rows = steps.chain(draft.retyped.iter().map(|why| type_values(draft, why, who)));
     let insert = Insert {
         table: "transition",
         columns: &columns,
@@ -342,6 +344,21 @@ fn step_values(draft: &Draft, step: &Step, who: &str) -> Vec<Value> {
         step.why.as_str().into(),
         step.evidence.as_ref().map(ToString::to_string).into(),
         draft.run.revision.into(),
+    ]
+}
+
+fn type_values(draft: &Draft, change: &TypeChange, who: &str) -> Vec<Value> {
+    let run = &draft.run;
+    vec![
+        run.row.into(),
+        "type".into(),
+        run.row.into(),
+        change.from.as_deref().into(),
+        run.run_type.as_deref().unwrap_or_default().into(),
+        who.into(),
+        change.why.as_str().into(),
+        Value::NULL,
+        run.revision.into(),
     ]
 }
 

@@ -22,7 +22,37 @@ pub struct StoredOutcome {
     pub announced: bool,
 }
 
+/// A type that somebody gives to a run after the fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retyped {
+    /// Which type; cut to 128 characters.
+    pub run_type: String,
+    /// Why, for those who read the history.
+    pub why: String,
+    /// Whether a person said so: then neither the DAQ nor the profile changes it any more.
+    pub by_hand: bool,
+}
+
 impl Catalogue {
+    /// Gives a run another type: the history has the old and the new one, the revision
+    /// grows, and what was announced of the run (`run-stored`, else `run-closed`) is
+    /// announced anew. A type that was set by hand is only changed by hand.
+    ///
+    /// Errors: [`CatalogueError::UnknownRun`], outages.
+    pub async fn retype(
+        &self,
+        id: &RunId,
+        retyped: &Retyped,
+        who: &str,
+    ) -> Result<RunRow, CatalogueError> {
+        let apply = |draft: &mut _| apply::retype(draft, retyped, who);
+        let announce = |draft: &_| announce::again(draft, who);
+        let draft = self
+            .change("retype a run", id, who, apply, announce)
+            .await?;
+        Ok(draft.run)
+    }
+
     /// A run began. A run that is known gets only the facts it has not: it never opens
     /// again.
     ///

@@ -15,6 +15,9 @@ pub enum ConfigError {
     /// Frames are at least 16 and at most 8192 pixels long and wide.
     #[error("frames of {} rows and {} columns cannot be taken (16 to 8192 of each)", .0.rows, .0.columns)]
     Frame(FrameSize),
+    /// No camera, or more than the bank's name and the event's size have room for.
+    #[error("{0} cameras cannot be read out (1 to 6)")]
+    Cameras(u8),
     /// A probability beyond 0 to 1.
     #[error("a crash probability of {0} is not between 0 and 1")]
     CrashProbability(f64),
@@ -61,6 +64,8 @@ pub struct DetectorConfig {
     pub frames_per_run: u32,
     /// Size of a frame.
     pub frame: FrameSize,
+    /// Cameras that are read out together, 1 to 6; each adds a bank `CAM<n>` to an event.
+    pub cameras: u8,
     /// Mean number of tracks in a frame that is no pedestal.
     pub tracks_per_frame: f64,
     /// Triggers of the photomultipliers per frame; 0 leaves them out.
@@ -90,6 +95,7 @@ impl DetectorConfig {
                 rows: 2304,
                 columns: 2304,
             },
+            cameras: 1,
             tracks_per_frame: 6.0,
             triggers_per_frame: 2,
             slow_every: 2,
@@ -143,6 +149,9 @@ impl DetectorConfig {
         if !(16..=8192).contains(&rows) || !(16..=8192).contains(&columns) {
             return Err(ConfigError::Frame(self.frame));
         }
+        if !(1..=6).contains(&self.cameras) {
+            return Err(ConfigError::Cameras(self.cameras));
+        }
         if !(0.0..=1.0).contains(&self.crash_probability) {
             return Err(ConfigError::CrashProbability(self.crash_probability));
         }
@@ -182,6 +191,8 @@ mod tests {
             "a crash probability of NaN is not between 0 and 1"
         );
         refused(|config| config.triggers_per_frame = 129);
+        refused(|config| config.cameras = 0);
+        refused(|config| config.cameras = 7);
         refused(|config| config.tracks_per_frame = -1.0);
     }
 

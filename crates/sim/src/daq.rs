@@ -157,7 +157,7 @@ impl Daq {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> DaqError {
+pub(crate) fn failed(path: &Path, source: io::Error) -> DaqError {
     DaqError::Io {
         path: path.to_owned(),
         source,

@@ -46,7 +46,7 @@ const PATTERN_STREAM: u64 = u64::MAX;
 pub struct Detector {
     config: DetectorConfig,
     noise: Noise,
-    camera: Camera,
+    cameras: Vec<Camera>,
     frame: Vec<u16>,
     waveforms: Waveforms,
     trigger_event: EventBuilder,
@@ -64,7 +64,9 @@ impl Detector {
         let mut rng = stream(config.seed, PATTERN_STREAM);
         let noise = Noise::new(&mut rng);
         Ok(Self {
-            camera: Camera::new(config.frame, &noise, &mut rng),
+            cameras: (0..config.cameras)
+                .map(|_| Camera::new(config.frame, &noise, &mut rng))
+                .collect(),
             noise,
             frame: vec![0; config.frame.pixels()],
             waveforms: Waveforms::default(),
@@ -146,7 +148,8 @@ impl Detector {
 
     /// Bytes of all frames of a run: less than the whole file has.
     fn camera_bytes(&self) -> u64 {
-        2 * self.config.frame.pixels() as u64 * u64::from(self.config.frames_per_run).max(1)
+        let frames = u64::from(self.config.frames_per_run).max(1);
+        2 * self.config.frame.pixels() as u64 * frames * u64::from(self.config.cameras)
     }
 }
 
@@ -270,31 +273,34 @@ impl SimulatedRun<'_> {
         let Detector {
             config,
             noise,
-            camera,
+            cameras,
             frame,
             waveforms,
             trigger_event,
             ..
         } = &mut *self.detector;
         let rng = &mut self.rng;
-        camera.expose(noise, rng, frame);
-        let mut tracks = Vec::new();
-        if self.start.kind != RunKind::Pedestal {
-            for _ in 0..poisson(rng, config.tracks_per_frame) {
-                tracks.push(Track::natural(config.frame, rng));
-            }
-        }
-        if matches!(self.start.kind, RunKind::Calibration { .. }) {
-            for _ in 0..poisson(rng, SOURCE_RATE) {
-                tracks.push(Track::iron(config.frame, rng));
-            }
-        }
-        let tracks = tracks
-            .iter()
-            .map(|track| camera.draw(track, noise, rng, frame))
-            .collect();
         let event = trigger_event.begin(serial, seconds(now));
-        event.values(BankName(*b"CAM0"), frame.as_slice())?;
+        let mut drawn = Vec::new();
+        for (camera, digit) in cameras.iter_mut().zip(b'0'..) {
+            camera.expose(noise, rng, frame);
+            let mut tracks = Vec::new();
+            if self.start.kind != RunKind::Pedestal {
+                for _ in 0..poisson(rng, config.tracks_per_frame) {
+                    tracks.push(Track::natural(config.frame, rng));
+                }
+            }
+            if matches!(self.start.kind, RunKind::Calibration { .. }) {
+                for _ in 0..poisson(rng, SOURCE_RATE) {
+                    tracks.push(Track::iron(config.frame, rng));
+                }
+            }
+            for track in &tracks {
+                drawn.push(camera.draw(track, noise, rng, frame));
+            }
+            let bank = BankName([b'C', b'A', b'M', digit]);
+            event.values(bank, frame.as_slice())?;
+        }
         let pulses = match self.start.kind {
             RunKind::Pedestal => 0,
             RunKind::Standard | RunKind::Calibration { .. } => config.triggers_per_frame,
@@ -307,7 +313,7 @@ impl SimulatedRun<'_> {
         }
         Ok(FrameTruth {
             serial_number: serial,
-            tracks,
+            tracks: drawn,
             triggers,
         })
     }

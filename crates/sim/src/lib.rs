@@ -4,9 +4,10 @@
 //! photomultipliers, byte for byte the same for the same seed, and tells what it put in.
 //! A [`Daq`] writes them into a buffer folder as mlogger does, side files, crashes and
 //! all, and keeps its own list of runs: an independent source against which everything
-//! downstream can be reconciled. Announcing runs and pacing them is for the caller.
+//! downstream can be reconciled. An [`OpaqueDaq`] does the same for detectors whose files are
+//! of other kinds. Announcing runs and pacing them is for the caller.
 //!
-//! Layout of the data: the banks of the CYGNO experiment at LNGS as of 2023.
+//! Layout of the camera data: the banks of the CYGNO experiment at LNGS as of 2023.
 
 mod announce;
 mod camera;
@@ -15,6 +16,7 @@ mod daq;
 mod detector;
 mod noise;
 mod odb;
+mod opaque;
 mod photomultipliers;
 mod run_list;
 mod sink;
@@ -25,6 +27,7 @@ mod truth;
 pub use config::{ConfigError, DetectorConfig, FrameSize};
 pub use daq::{Daq, DaqError, DaqEvent, Pace};
 pub use detector::{Detector, SimulatedRun};
+pub use opaque::{Content, OpaqueConfig, OpaqueDaq, OpaqueEvent, OpaqueRun};
 pub use run_list::{DaqFile, DaqRunRecord, RunListError, listed_runs, read_run_list};
 pub use truth::{
     FileTruth, FrameTruth, RunKind, RunStart, RunTruth, TrackKind, TrackTruth, TriggerTruth,

@@ -107,7 +107,7 @@ pub struct FileTruth {
 pub struct FrameTruth {
     /// Its serial number.
     pub serial_number: u32,
-    /// What was drawn into the frame.
+    /// What was drawn into the frames, camera by camera.
     pub tracks: Vec<TrackTruth>,
     /// The triggers of the photomultipliers, in time order.
     pub triggers: Vec<TriggerTruth>,

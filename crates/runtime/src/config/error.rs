@@ -62,6 +62,16 @@ pub enum ConfigError {
         /// What would be right.
         hint: Option<String>,
     },
+    /// Two files of one profile set the same key.
+    #[error("`{key}` is set twice: {first} and {second}\nhint: a profile sets each key once")]
+    Twice {
+        /// The key, dotted.
+        key: String,
+        /// Where it is set first.
+        first: Origin,
+        /// Where it is set again.
+        second: Origin,
+    },
     /// The configuration cannot be written as TOML.
     #[error("cannot write the configuration as TOML")]
     Write(#[source] toml::ser::Error),

@@ -51,8 +51,29 @@ impl Layers {
             path: path.to_owned(),
             source,
         })?;
+        let table = self.read_text(path, &text)?;
+        merge(&mut self.merged, table);
+        Ok(())
+    }
+
+    /// Adds a part of the lowest layer, which sets no key that another part has set.
+    pub(super) fn add_part(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let before = self.origins.clone();
+        let table = self.read_text(path, text)?;
+        if let Some(key) = common_key("", &self.merged, &table) {
+            return Err(ConfigError::Twice {
+                first: before.of(&key),
+                second: self.origins.of(&key),
+                key,
+            });
+        }
+        merge(&mut self.merged, table);
+        Ok(())
+    }
+
+    fn read_text(&mut self, path: &Path, text: &str) -> Result<Table, ConfigError> {
         let syntax = |error: &toml::de::Error| {
-            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
             // Not `Display`, which quotes the line: it may hold a secret.
             let message = error.message().to_owned();
             ConfigError::Syntax {
@@ -62,11 +83,10 @@ impl Layers {
                 message,
             }
         };
-        let spans = DeTable::parse(&text).map_err(|e| syntax(&e))?;
-        let table: Table = toml::from_str(&text).map_err(|e| syntax(&e))?;
-        self.note_lines(path, &text, "", spans.get_ref());
-        merge(&mut self.merged, table);
-        Ok(())
+        let spans = DeTable::parse(text).map_err(|e| syntax(&e))?;
+        let table: Table = toml::from_str(text).map_err(|e| syntax(&e))?;
+        self.note_lines(path, text, "", spans.get_ref());
+        Ok(table)
     }
 
     fn note_lines(&mut self, path: &Path, text: &str, section: &str, table: &DeTable<'_>) {
@@ -238,6 +258,17 @@ fn merge(into: &mut Table, layer: Table) {
             }
         }
     }
+}
+
+/// A key that both tables set, if there is one.
+fn common_key(section: &str, one: &Table, other: &Table) -> Option<String> {
+    other.iter().find_map(|(name, value)| {
+        let key = join(section, name);
+        match (one.get(name)?, value) {
+            (Value::Table(one), Value::Table(other)) => common_key(&key, one, other),
+            _ => Some(key),
+        }
+    })
 }
 
 /// Puts a text in the place of the value of `key`; false if there is no such value.

@@ -1,4 +1,4 @@
-//! Layered configuration: defaults < TOML file < environment < `--set`.
+//! Layered configuration: defaults < profile < TOML file < environment < `--set`.
 //!
 //! Promises that a later layer wins key by key, that no key is ignored silently, and
 //! that an error says which key, where it was set and what would be right, without ever
@@ -29,6 +29,8 @@ pub const ENVIRONMENT_PREFIX: &str = "AQUIFER__";
 /// Where a configuration comes from. Later fields win.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// TOML texts that are one layer together: no key stands in two of them.
+    pub profile: Vec<ProfileText>,
     /// A TOML file.
     pub file: Option<PathBuf>,
     /// Names and values, such as `AQUIFER__M2C__DRAIN_TIMEOUT_SECS` and `30`. A double
@@ -36,6 +38,15 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// Keys and values of `--set`, such as `m2c.buffer` and `/data`.
     pub overrides: Vec<(String, String)>,
+}
+
+/// One file of a profile: read already, or part of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileText {
+    /// How errors call it.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub text: String,
 }
 
 impl Sources {
@@ -46,6 +57,7 @@ impl Sources {
             .map(|text| split_override(text))
             .collect::<Result<_, _>>()?;
         Ok(Self {
+            profile: Vec::new(),
             file,
             environment: environment(std::env::vars_os())?,
             overrides,
@@ -100,6 +112,9 @@ pub fn load_with_origins<T: DeserializeOwned>(
     sources: &Sources,
 ) -> Result<(T, Origins), ConfigError> {
     let mut layers = Layers::default();
+    for ProfileText { path, text } in &sources.profile {
+        layers.add_part(path, text)?;
+    }
     if let Some(path) = &sources.file {
         layers.add_file(path)?;
     }

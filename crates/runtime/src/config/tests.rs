@@ -85,6 +85,7 @@ fn pair(name: &str, value: &str) -> (String, String) {
 fn sources(file: Option<&Path>, environment: &[(&str, &str)], set: &[(&str, &str)]) -> Sources {
     let pairs = |list: &[(&str, &str)]| list.iter().map(|(n, v)| pair(n, v)).collect();
     Sources {
+        profile: Vec::new(),
         file: file.map(Path::to_owned),
         environment: pairs(environment),
         overrides: pairs(set),
@@ -193,6 +194,54 @@ fn sections_merge_key_by_key() {
     assert_eq!(loaded.topics.len(), 2);
     assert_eq!(loaded.mode, Mode::Announce);
     assert_eq!(loaded.elements[0].name, "tape");
+}
+
+fn profile(parts: &[(&str, &str)]) -> Vec<ProfileText> {
+    let part = |(path, text): &(&str, &str)| ProfileText {
+        path: path.into(),
+        text: (*text).to_owned(),
+    };
+    parts.iter().map(part).collect()
+}
+
+#[test]
+fn a_profile_is_the_lowest_layer_and_sets_each_key_once() {
+    let file = file("[catalogue]\npool-size = 3\n");
+    let parts = [
+        (
+            "lab/a.toml",
+            "mode = \"announce\"\n[catalogue]\nuser = \"lab\"\n",
+        ),
+        (
+            "lab/b.toml",
+            "[catalogue]\npool-size = 9\n[topics]\na = \"x\"\n",
+        ),
+    ];
+    let with = |parts: &[(&str, &str)]| Sources {
+        profile: profile(parts),
+        ..sources(Some(file.path()), &[], &[("mode", "scan")])
+    };
+    let (loaded, origins): (Example, _) = load_with_origins(&with(&parts)).unwrap();
+    let catalogue = &loaded.catalogue;
+    assert_eq!((catalogue.user.as_str(), catalogue.pool_size), ("lab", 3));
+    assert_eq!(loaded.mode, Mode::Scan);
+    assert_eq!(origins.of("catalogue.user").to_string(), "lab/a.toml:3");
+    let refused = |parts: &[(&str, &str)]| load::<Example>(&with(parts)).unwrap_err().to_string();
+    let told = [
+        refused(&[parts[0], ("lab/c.toml", "\n[catalogue]\nuser = \"x\"")]),
+        refused(&[parts[0], ("lab/c.toml", "catalogue = 7")]),
+        refused(&[("lab/c.toml", "[catalogue]\nusr = \"x\"")]),
+        refused(&[("lab/c.toml", "[catalogue")]),
+    ];
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    `catalogue.user` is set twice: lab/a.toml:3 and lab/c.toml:3
+    hint: a profile sets each key once
+    `catalogue` is set twice: lab/a.toml:2 and lab/c.toml:1
+    hint: a profile sets each key once
+    `catalogue.usr` (lab/c.toml:2): unknown key
+    hint: did you mean `user`?
+    lab/c.toml:1:11: unclosed table, expected `]`
+    "#);
 }
 
 #[test]

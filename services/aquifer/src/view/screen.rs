@@ -243,6 +243,7 @@ mod tests {
             state,
             revision: 1,
             run_type: Some("calibration".to_owned()),
+            type_by: None,
             started_at: Some(at),
             ended_at: closed_by.map(|_| at),
             closed_by,
