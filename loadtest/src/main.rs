@@ -13,6 +13,7 @@ mod machine;
 mod metrics;
 mod process;
 mod report;
+mod scale;
 mod series;
 mod stream;
 mod trial;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use campaign_plan::SustainedArgs;
+use scale::ScaleArgs;
 use stream::StreamArgs;
 use upload::{ClientArgs, UploadArgs};
 
@@ -46,6 +48,8 @@ enum Command {
     /// One client of `upload`
     #[command(hide = true)]
     UploadClient(ClientArgs),
+    /// Fill a catalogue with years of runs, and ask it what people ask
+    Scale(ScaleArgs),
     /// Take large runs slowly, and see how soon after their end they are stored
     Stream(StreamArgs),
 }
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|runtime| match command {
             Command::Sustained(args) => runtime.block_on(campaign::sustained(&args)),
+            Command::Scale(args) => runtime.block_on(scale::scale(&args)),
             Command::Stream(args) => runtime.block_on(stream::stream(&args)),
             Command::Upload(args) => runtime.block_on(upload::upload(&args)),
             Command::UploadClient(args) => runtime.block_on(upload::client(&args)),

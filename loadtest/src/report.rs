@@ -170,7 +170,9 @@ mod tests {
             lines: 4,
             first: "WARN a|b".to_owned(),
         };
-        trial.complaints.insert("WARN of m2c".to_owned(), complaints);
+        trial
+            .complaints
+            .insert("WARN of m2c".to_owned(), complaints);
         let text = markdown(&trial, &verdicts(&trial));
         for expected in [
             "with 2 cores for everything",

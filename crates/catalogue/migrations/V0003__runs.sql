@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS run (
     updated_at    DATETIME(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     UNIQUE KEY run_name (site, number, version),
     KEY run_taken (taken_at, id),
-    KEY run_state (site, state),
+    KEY run_state (state, taken_at, id),
+    KEY run_site (site, taken_at, id),
+    KEY run_type (run_type, taken_at, id),
     CONSTRAINT run_site FOREIGN KEY (site) REFERENCES site (name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin

@@ -15,6 +15,7 @@ mod draft;
 mod error;
 mod facts;
 mod fit;
+mod history;
 mod journal;
 mod lease;
 mod load;
@@ -28,6 +29,7 @@ mod read;
 mod registry;
 mod rows;
 mod save;
+mod search;
 mod sql;
 mod work;
 mod writers;
@@ -39,6 +41,7 @@ pub use facts::{
     Attribute, AttributeValue, BufferCopy, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,
     StoredRun,
 };
+pub use history::{HistoryMonth, Month, NotAMonth, ToldStep};
 pub use journal::JournalAdvance;
 pub use lease::Lease;
 pub use migrate::{MigrationReport, SCHEMA_VERSION};

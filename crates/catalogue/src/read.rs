@@ -1,21 +1,18 @@
-//! The readers: runs by name, by number, by filter; everything about one run; a walk
+//! The readers: runs by name and by number; everything about one run; a walk
 //! over all files in bounded memory.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aquifer_schemas::{RunId, RunNumber, RunState, Site};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Row, Value};
+use mysql_async::{Conn, Row, Value};
 
 use crate::catalogue::{Catalogue, begin_snapshot, commit, first};
 use crate::error::CatalogueError;
 use crate::facts::Attribute;
 use crate::load::{self, FILE, REPLICA, RUN, file_row, read_all, replica_row, run_row};
-use crate::rows::{ReplicaRow, RunDetail, RunFile, RunFilter, RunRow, TransitionRow};
-use crate::sql::{Columns, micros, time};
-
-/// Most runs of one list.
-const MOST_RUNS: u32 = 10_000;
+use crate::rows::{ReplicaRow, RunDetail, RunFile, RunRow, TransitionRow};
+use crate::sql::Columns;
 
 /// Most files of one page.
 const MOST_FILES: u32 = 10_000;
@@ -91,25 +88,6 @@ impl Catalogue {
                 of_runs.entry(run).or_default().insert(name, attribute);
             }
             Ok(of_runs)
-        })
-        .await
-    }
-
-    /// Runs that pass a filter, those taken last first.
-    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, CatalogueError> {
-        let (conditions, params) = conditions(filter)?;
-        let limit = filter.limit.min(MOST_RUNS);
-        let query = format!(
-            "SELECT {RUN} FROM run r WHERE {conditions} \
-             ORDER BY r.taken_at DESC,r.id DESC LIMIT {limit}"
-        );
-        self.restarting("list runs", || async {
-            let mut conn = self.conn().await?;
-            let rows: Vec<Row> = conn
-                .exec(query.as_str(), params.clone())
-                .await
-                .map_err(CatalogueError::server("list runs"))?;
-            read_all("run", rows, run_row)
         })
         .await
     }
@@ -238,7 +216,7 @@ async fn transitions(
     read_all("transition", rows, transition_row)
 }
 
-fn transition_row(columns: &mut Columns) -> Result<TransitionRow, CatalogueError> {
+pub(crate) fn transition_row(columns: &mut Columns) -> Result<TransitionRow, CatalogueError> {
     Ok(TransitionRow {
         row: columns.next()?,
         at: columns.time()?,
@@ -253,73 +231,9 @@ fn transition_row(columns: &mut Columns) -> Result<TransitionRow, CatalogueError
     })
 }
 
-fn of_site(site: Option<&Site>) -> (&'static str, Vec<Value>) {
+pub(crate) fn of_site(site: Option<&Site>) -> (&'static str, Vec<Value>) {
     match site {
         Some(site) => ("r.site=?", vec![site.as_str().into()]),
         None => ("TRUE", Vec::new()),
-    }
-}
-
-/// The filter as SQL with its parameters: no value of it stands in the text.
-fn conditions(filter: &RunFilter) -> Result<(String, Params), CatalogueError> {
-    let (of_site, mut params) = of_site(filter.site.as_ref());
-    let mut conditions = vec![of_site.to_owned()];
-    if !filter.states.is_empty() {
-        let marks = vec!["?"; filter.states.len()].join(",");
-        conditions.push(format!("r.state IN ({marks})"));
-        let states = filter.states.iter();
-        params.extend(states.map(|state| Value::from(state.as_str())));
-    }
-    let mut and = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            conditions.push(condition.to_owned());
-            params.push(value);
-        }
-    };
-    let at = |time_of: Option<_>| {
-        time_of
-            .map(|at| micros("time of the filter", at))
-            .transpose()
-    };
-    and("r.number>=?", filter.from_number.map(Value::from));
-    and("r.number<=?", filter.to_number.map(Value::from));
-    and("r.taken_at>=?", at(filter.since)?.map(time));
-    and("r.taken_at<?", at(filter.until)?.map(time));
-    and("r.run_type=?", filter.run_type.as_deref().map(Value::from));
-    if let Some(cursor) = filter.before {
-        let taken_at = time(micros("time of the cursor", cursor.taken_at)?);
-        conditions.push("(r.taken_at<? OR (r.taken_at=? AND r.id<?))".to_owned());
-        params.extend([taken_at.clone(), taken_at, cursor.row.into()]);
-    }
-    let params = if params.is_empty() {
-        Params::Empty
-    } else {
-        Params::Positional(params)
-    };
-    Ok((conditions.join(" AND "), params))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_of_a_filter_are_parameters() {
-        let filter = RunFilter {
-            site: Some("LNGS".parse().unwrap()),
-            states: vec![RunState::Closed, RunState::Incomplete],
-            from_number: Some(7),
-            run_type: Some("x' OR 1=1 --".to_owned()),
-            ..RunFilter::default()
-        };
-        let (text, params) = conditions(&filter).unwrap();
-        assert_eq!(
-            text,
-            "r.site=? AND r.state IN (?,?) AND r.number>=? AND r.run_type=?"
-        );
-        let Params::Positional(params) = params else {
-            panic!("{params:?}");
-        };
-        assert_eq!(params.len(), 5);
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::FileIdentity;
+use aquifer_profile::Expr;
 use aquifer_schemas::{
-    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState, RunId, RunState, Site,
-    WordError,
+    ClosedBy, Encoding, EvidenceLevel, FileName, FileState, Period, ReplicaState, RunId, RunState,
+    Site, WordError,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -195,7 +196,7 @@ pub struct RunFile {
 }
 
 /// Which runs to list. The default lists the newest hundred.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunFilter {
     /// Of this site.
     pub site: Option<Site>,
@@ -211,6 +212,10 @@ pub struct RunFilter {
     pub until: Option<Timestamp>,
     /// Of this type.
     pub run_type: Option<String>,
+    /// Of this period.
+    pub period: Option<Period>,
+    /// Of whose attributes this holds.
+    pub holds: Option<Expr>,
     /// At most so many, up to 10 000.
     pub limit: u32,
     /// Continue after the run that gave this cursor.
@@ -227,6 +232,8 @@ impl Default for RunFilter {
             since: None,
             until: None,
             run_type: None,
+            period: None,
+            holds: None,
             limit: 100,
             before: None,
         }

@@ -98,7 +98,16 @@ async fn update_run(
         return Err(unsaved(&run.id, revision));
     }
     drop(result);
-    run.taken_at = run.started_at.or(run.ended_at).unwrap_or(run.created_at);
+    let taken_at = run.started_at.or(run.ended_at).unwrap_or(run.created_at);
+    if taken_at != run.taken_at {
+        run.taken_at = taken_at;
+        tx.exec_drop(
+            "UPDATE run_attribute SET taken_at=? WHERE run_id=?",
+            (time(taken_at), run.row),
+        )
+        .await
+        .map_err(CatalogueError::server("update a run"))?;
+    }
     Ok(())
 }
 
@@ -127,6 +136,7 @@ async fn save_attributes(tx: &mut Transaction<'_>, draft: &Draft) -> Result<(), 
             number,
             bool,
             unit,
+            time(draft.run.taken_at),
         ])
     });
     let columns = [
@@ -136,6 +146,7 @@ async fn save_attributes(tx: &mut Transaction<'_>, draft: &Draft) -> Result<(), 
         "number_value",
         "bool_value",
         "unit",
+        "taken_at",
     ];
     let insert = Insert {
         table: "run_attribute",

@@ -43,10 +43,11 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
         .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
         .args(["--character-set-server=utf8mb4", "--local-infile=OFF"])
         .args(["--max-connections=300", "--max-allowed-packet=64M"])
-        .args([
-            "--innodb-buffer-pool-size=256M",
-            "--innodb-log-file-size=128M",
-        ])
+        .arg(format!(
+            "--innodb-buffer-pool-size={}M",
+            plan.options.mariadb_memory_mib
+        ))
+        .arg("--innodb-log-file-size=128M")
         .arg(format!("--innodb-flush-log-at-trx-commit={flush}"));
     as_root(&mut command);
     Ok(command)

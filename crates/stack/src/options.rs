@@ -15,6 +15,8 @@ pub struct StackOptions {
     /// `true`: MariaDB forces each commit to the disk, as in production. `false`: it
     /// leaves that to the kernel, which survives a killed server but not a power cut.
     pub mariadb_durable: bool,
+    /// Pages that MariaDB keeps in memory, in MiB.
+    pub mariadb_memory_mib: u32,
     /// Kafka's Java heap in MiB.
     pub kafka_heap_mib: u32,
     /// How long one server may take until it is healthy.
@@ -47,6 +49,7 @@ impl StackOptions {
             root: root.into(),
             tools,
             mariadb_durable: true,
+            mariadb_memory_mib: 256,
             kafka_heap_mib: 512,
             start_deadline: Duration::from_mins(1),
             ephemeral: false,

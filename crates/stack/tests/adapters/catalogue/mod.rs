@@ -11,5 +11,6 @@ mod crowds;
 mod names;
 mod purge;
 mod schema;
+mod search;
 mod work;
 mod writers;
