@@ -8,6 +8,7 @@ use std::time::Duration;
 use aquifer_bus::KafkaConfig;
 use aquifer_catalogue::CatalogueConfig;
 use aquifer_m2c::M2cConfig;
+use aquifer_profile::{Classifier, Experiment, Fault};
 use aquifer_relay::RelayConfig;
 use aquifer_runtime::config::{ConfigError, Origins, Sources, load_with_origins};
 use aquifer_runtime::service::ServiceOptions;
@@ -16,6 +17,8 @@ use aquifer_schemas::Site;
 use aquifer_storage::S3Config;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::profile;
 
 /// Where the configuration is looked for when none is named, first found first.
 const DEFAULT_FILES: [&str; 2] = [".aquifer/run/aquifer.toml", "/etc/aquifer/aquifer.toml"];
@@ -27,10 +30,14 @@ const NAME_A_FILE: &str = "`--config FILE` names one, `--set m2c.site=LNGS` sets
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
+    /// The experiment's profile: the name of one that comes with the program, or the path of a folder of TOML files (with a `/`; relative to the file that names it). It is the layer below this file.
+    pub profile: String,
     /// The site that is meant by a bare run number; empty means `m2c.site`.
     pub default_site: String,
     /// How long a service may take to finish what it has begun when it is told to stop, in seconds.
     pub drain_timeout_secs: u64,
+    /// The experiment.
+    pub experiment: Experiment,
     /// Logs and traces of every service.
     pub telemetry: TelemetryConfig,
     /// The bus.
@@ -71,8 +78,10 @@ pub(crate) struct AuditConfig {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            profile: String::new(),
             default_site: String::new(),
             drain_timeout_secs: 20,
+            experiment: Experiment::default(),
             telemetry: TelemetryConfig::default(),
             kafka: KafkaConfig::default(),
             catalogue: CatalogueConfig::default(),
@@ -98,7 +107,7 @@ impl Default for AuditConfig {
 }
 
 impl Config {
-    /// Reads defaults, file, environment and `--set` overrides, in that order.
+    /// Reads defaults, profile, file, environment and `--set` overrides, in that order.
     pub(crate) fn load(file: Option<PathBuf>, overrides: &[String]) -> Result<Self, ConfigError> {
         let file = file.or_else(|| {
             DEFAULT_FILES
@@ -107,12 +116,29 @@ impl Config {
                 .find(|path| path.is_file())
         });
         let sources = Sources::from_process(file.clone(), overrides)?;
-        let (config, origins): (Self, _) = load_with_origins(&sources)?;
-        Ok(Self {
-            file,
-            origins,
-            ..config
-        })
+        let config = Self::read(&Sources {
+            profile: profile::chosen(&sources)?,
+            ..sources
+        })?;
+        Ok(Self { file, ..config })
+    }
+
+    /// Reads the layers of `sources`, and takes from the experiment what is told there of
+    /// this site.
+    pub(crate) fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let (mut config, origins): (Self, _) = load_with_origins(sources)?;
+        config.origins = origins;
+        let site = config.experiment.site(&config.m2c.site);
+        if let Some(site) = site.filter(|_| config.m2c.buffer.as_os_str().is_empty()) {
+            config.m2c.buffer = site.buffer.replace("{site}", &site.name).into();
+        }
+        Ok(config)
+    }
+
+    /// What tells attributes and types of this configuration's runs.
+    pub(crate) fn classifier(&self) -> Result<Classifier, ConfigError> {
+        let classifier = self.m2c.classifier(&self.experiment);
+        classifier.map_err(|Fault { key, why, hint }| self.unusable(&key, &why, hint))
     }
 
     /// The site whose DAQ this configuration is about.

@@ -200,7 +200,7 @@ impl Buffer {
         let mut found: Vec<Found> = closed.into_values().collect();
         for found in &mut found {
             found.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            let first = found.files.first();
+            let first = found.files.first().filter(|_| self.rules.midas);
             let first = first.and_then(|file| self.rules.lies_as(file));
             found.started_at =
                 first.and_then(|name| started_at(&self.rules.path(&name.disk), found.run));
@@ -367,7 +367,7 @@ impl Found {
         Self {
             run: name.run,
             version,
-            over: name.subrun.is_none(),
+            over: !name.of_many,
             closed_by,
             files: Vec::new(),
             instead,
@@ -378,7 +378,7 @@ impl Found {
 
     fn add(&mut self, name: &BufferName, closed_by: ClosedBy, changed_at: Timestamp) {
         self.ended_at = self.ended_at.max(changed_at);
-        self.over |= name.subrun.is_none();
+        self.over |= !name.of_many;
         if closed_by == ClosedBy::Inferred {
             self.closed_by = closed_by;
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use aquifer_digest::Digests;
 use aquifer_midas::{Encoder, Encoding, Writer};
+use aquifer_profile::FileTemplate;
 use aquifer_schemas::{EvidenceLevel, FileState};
 use tempfile::TempDir;
 
@@ -19,7 +20,6 @@ use crate::journal::{
 };
 use crate::naming::{Marker, Naming, Temporary};
 use crate::purge::TRASH;
-use crate::template::FileTemplate;
 
 #[path = "buffer_schedules.rs"]
 mod schedules;
@@ -39,6 +39,7 @@ fn rules(folder: &Path, templates: &[&str], quiet: Duration) -> BufferRules {
         .map(|text| FileTemplate::parse(text).unwrap());
     BufferRules {
         folder: folder.to_owned(),
+        midas: true,
         naming: Naming {
             templates: templates.collect(),
             encodings: vec![".gz".to_owned()],
@@ -467,6 +468,24 @@ fn a_folder_per_run_is_closed_by_its_marker() {
     let files = scan.found[0].files.iter();
     let files: Vec<_> = files.map(|file| file.name.as_str()).collect();
     assert_eq!(files, ["run00001/part_0.bin", "run00001/part_1.bin"]);
+}
+
+#[test]
+fn a_file_without_a_number_ends_its_run_unless_it_lies_in_the_runs_own_folder() {
+    let templates = ["{run}/part_{subrun}.bin", "{run}/about.json", "{run}.json"];
+    let mut folder = Folder::new(&templates, NEVER);
+    for text in ["1/part_0.bin", "1/about.json", "2.json"] {
+        folder.write(text, "x");
+        folder.write(&format!("{text}.done"), "");
+    }
+    let scan = folder.scan();
+    let over: Vec<_> = scan
+        .found
+        .iter()
+        .map(|found| (found.run, found.over))
+        .collect();
+    assert_eq!(over, [(1, false), (2, true)]);
+    assert_eq!(scan.found[0].files.len(), 2);
 }
 
 #[test]

@@ -39,6 +39,17 @@ pub enum CloseSign {
     EndOfRun,
 }
 
+/// What run files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// MIDAS files, in any encoding.
+    #[default]
+    Midas,
+    /// Bytes.
+    Opaque,
+}
+
 /// `[m2c]`: the ingester of one buffer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -54,8 +65,10 @@ pub struct M2cConfig {
     pub buffer_name: String,
     /// Folder of the local journal, on a disk that survives a power cut. Never inside the buffer.
     pub journal: PathBuf,
-    /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run. A template may have folders: `run{run}/part_{subrun}.bin`. The first that matches counts.
+    /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run, and a field of any other name letters and digits for an attribute of the run. A template may have folders: `run{run}/part_{subrun}.bin`. The first that matches counts.
     pub files: Vec<String>,
+    /// What run files are. Of MIDAS files begin, settings and events are read; opaque ones are only stored.
+    pub format: FileFormat,
     /// What the name of a run file ends with when another program has compressed it. Both are one file, known by what it decodes to.
     pub encodings: Vec<String>,
     /// Names of files that are still written (`prefix*`, `*suffix`): open until they are renamed.
@@ -124,6 +137,7 @@ impl Default for M2cConfig {
             buffer_name: String::new(),
             journal: PathBuf::new(),
             files: vec!["run{run}.mid".to_owned()],
+            format: FileFormat::default(),
             encodings: [".gz", ".lz4", ".bz2", ".zst"].map(str::to_owned).into(),
             temporary: [".*", "*.tmp", "*.part"].map(str::to_owned).into(),
             ignore_suffixes: Vec::new(),
@@ -182,9 +196,26 @@ impl M2cConfig {
         let rules = self.rules();
         let rules = rules.map_err(|error| wrong("files", error.to_string()))?;
         self.tap.check().map_err(|why| wrong("tap", why))?;
+        if let Some(key) = self
+            .asks_midas()
+            .filter(|_| self.format == FileFormat::Opaque)
+        {
+            let why = format!("the files are opaque, and `m2c.{key}` looks into MIDAS files");
+            return Err(wrong("format", why));
+        }
         let schedule = Schedule::parse(&self.bandwidth);
         schedule.map_err(|error| wrong("bandwidth", error.to_string()))?;
         Ok((site, rules))
+    }
+
+    /// A key that is set and means something of MIDAS files only.
+    fn asks_midas(&self) -> Option<&'static str> {
+        let keys = [
+            ("closed-by", self.closed_by.contains(&CloseSign::EndOfRun)),
+            ("tap", self.tap.enabled),
+            ("slow", !self.slow.is_empty()),
+        ];
+        keys.into_iter().find_map(|(key, set)| set.then_some(key))
     }
 
     /// Name of the buffer among the storage elements.
@@ -222,6 +253,11 @@ mod tests {
         };
         assert_eq!(refused(|config| config.site = "LN GS".to_owned()), "site");
         assert_eq!(refused(|config| config.site.clear()), "site");
+        let opaque = refused(|config| {
+            config.format = FileFormat::Opaque;
+            config.slow = vec![SlowBank::default()];
+        });
+        assert_eq!(opaque, "format");
         assert_eq!(refused(|config| config.buffer = "".into()), "buffer");
         assert_eq!(refused(|config| config.journal = "".into()), "journal");
         assert_eq!(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aquifer_catalogue::Catalogue;
+use aquifer_profile::Classifier;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
 use aquifer_storage::StorageElement;
@@ -38,6 +39,8 @@ pub(crate) struct Edge {
     pub buffer_element: String,
     /// Which files belong to runs and when they are closed.
     pub rules: BufferRules,
+    /// Which attributes and types runs have.
+    pub classifier: Arc<Classifier>,
     /// Whether the buffer could be listed when it was last tried.
     pub buffer_seen: BufferSeen,
     /// Reads files beside the scan.

@@ -1,5 +1,4 @@
-//! Whether a run file ends with the end-of-run record of its run: a cheap look at its
-//! tail. MIDAS files have no trailer that leads back to the last event, so that its
+//! The end-of-run record of its run at the end of a run file, by a cheap look at its tail. MIDAS files have no trailer that leads back to the last event, so that its
 //! header is searched for: it must reach to the file's very end.
 
 use std::io;
@@ -16,31 +15,40 @@ const FURTHEST: u64 = 8 << 20;
 
 /// Whether the plain file under `path` ends with the end of `run`. Blocking.
 pub(crate) fn ends_with_end_of_run(path: &Path, run: RunNumber) -> io::Result<bool> {
+    Ok(end_of_run(path, run)?.is_some())
+}
+
+/// What the end of `run` holds with which the plain file under `path` ends: a dump of the
+/// ODB. Blocking.
+pub(crate) fn end_of_run(path: &Path, run: RunNumber) -> io::Result<Option<Vec<u8>>> {
     let (file, identity) = open_regular(path)?;
     let length = identity.size.min(FURTHEST);
     let mut tail = vec![0; length as usize];
     match file.read_exact_at(&mut tail, identity.size - length) {
-        Ok(()) => Ok(is_end_of_run(&tail, run)),
+        Ok(()) => Ok(payload_at(&tail, run).map(|at| tail.split_off(at))),
         // It shrank: it is not closed.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn is_end_of_run(tail: &[u8], run: RunNumber) -> bool {
-    let headers = tail.windows(HEADER_BYTES).enumerate();
-    headers.into_iter().any(|(at, bytes)| {
+/// Where the payload of the end of `run` begins that reaches to the tail's very end.
+fn payload_at(tail: &[u8], run: RunNumber) -> Option<usize> {
+    let mut headers = tail.windows(HEADER_BYTES).enumerate();
+    headers.find_map(|(at, bytes)| {
         // Most bytes are told by the event's id alone.
         let order = match bytes[..2] {
             [0x01, 0x80] => ByteOrder::Little,
             [0x80, 0x01] => ByteOrder::Big,
-            _ => return false,
+            _ => return None,
         };
         let bytes = bytes.try_into().expect("windows have the header's size");
         let header = EventHeader::from_bytes(order, bytes);
-        header.kind() == EventKind::EndOfRun
+        let payload = at + HEADER_BYTES;
+        let ends = header.kind() == EventKind::EndOfRun
             && u64::from(header.serial_number) == run
-            && at + HEADER_BYTES + header.data_size as usize == tail.len()
+            && payload + header.data_size as usize == tail.len();
+        ends.then_some(payload)
     })
 }
 

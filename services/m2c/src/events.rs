@@ -70,6 +70,10 @@ pub(crate) fn files_closed(run: &RunId, files: usize) {
     tracing::info!(%run, files, "files of a run closed");
 }
 
+pub(crate) fn file_not_heard(run: RunNumber, name: &FileName, error: &std::io::Error) {
+    tracing::debug!(run, file = %name, %error, "a file says nothing of its run: it cannot be read now");
+}
+
 pub(crate) fn examination_failed(name: &FileName, error: &std::io::Error) {
     tracing::warn!(file = %name, %error, "a file cannot be examined; it will be tried again");
     counter!(names::FILES_FAILED).increment(1);

@@ -50,6 +50,7 @@ async fn edge(folder: &Path) -> Edge {
         site: "LAB".parse().unwrap(),
         buffer_element: "LAB-buffer".to_owned(),
         rules: config.rules().unwrap(),
+        classifier: Arc::default(),
         journal: Journal::open(&folder.join("journal")).unwrap().0,
         catalogue: Catalogue::connect(&CatalogueConfig::default())
             .await

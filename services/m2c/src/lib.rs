@@ -26,6 +26,7 @@ mod end_of_run;
 mod events;
 mod examine;
 mod examiner;
+mod hearing;
 mod http;
 mod intake;
 mod journal;
@@ -41,6 +42,7 @@ mod pace;
 mod purge;
 mod recorder;
 mod rules;
+mod said;
 mod scan;
 mod secrets;
 mod side_file;
@@ -52,7 +54,7 @@ pub mod steps;
 mod store;
 mod stream;
 mod tap;
-mod template;
+mod told;
 mod walk;
 mod watch;
 
@@ -63,6 +65,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aquifer_bus::{Consumer, ConsumerOptions, KafkaConfig, Producer, Schemas};
 use aquifer_catalogue::{Catalogue, CatalogueConfig, ElementKind};
+use aquifer_profile::{Classifier, Experiment, Fault, FileTemplate, Files, TemplateError};
 use aquifer_runtime::notify;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
@@ -90,7 +93,7 @@ use crate::status::Seen;
 use crate::store::Store;
 use crate::stream::Streams;
 
-pub use config::{CloseSign, M2cConfig, PurgeConfig, Unusable};
+pub use config::{CloseSign, FileFormat, M2cConfig, PurgeConfig, Unusable};
 pub use daq::{MidasConfig, SlowConfig};
 pub use disk::DiskStatus;
 pub use http::Door;
@@ -101,10 +104,11 @@ pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
 pub use purge::TRASH;
 pub use rules::BufferRules as Rules;
+pub use said::Said;
 pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
 pub use tap::{SlowBank, TapConfig};
-pub use template::{FileTemplate, TemplateError};
+pub use told::Told;
 pub use watch::WatchConfig;
 
 /// Pause before a consumer that cannot go on is made anew.
@@ -118,6 +122,8 @@ const BUS_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// `[m2c]`.
     pub m2c: M2cConfig,
+    /// `[experiment]`.
+    pub experiment: Experiment,
     /// `[kafka]`.
     pub kafka: KafkaConfig,
     /// `[catalogue]`.
@@ -212,6 +218,7 @@ async fn open_edge(
 ) -> anyhow::Result<Edge> {
     let m2c = &settings.m2c;
     let (site, rules) = m2c.check()?;
+    let classifier = m2c.classifier(&settings.experiment)?;
     let schedule = Schedule::parse(&m2c.bandwidth).context("m2c.bandwidth")?;
     let ledger = Ledger::new(!m2c.slow.is_empty());
     let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
@@ -220,6 +227,7 @@ async fn open_edge(
     Ok(Edge {
         buffer_element: m2c.element_name(),
         rules,
+        classifier: Arc::new(classifier),
         buffer_seen: BufferSeen::default(),
         examiner,
         journal,
@@ -360,6 +368,7 @@ impl M2cConfig {
         };
         Ok(BufferRules {
             folder: self.buffer.clone(),
+            midas: self.format == FileFormat::Midas,
             naming,
             close: CloseRule {
                 announce_grace: Duration::from_millis(self.announce_grace_ms),
@@ -368,6 +377,23 @@ impl M2cConfig {
                 by_final_name: trusts(CloseSign::FinalName),
                 by_end_of_run: trusts(CloseSign::EndOfRun),
             },
+        })
+    }
+}
+
+impl M2cConfig {
+    /// What tells attributes and types of the runs in this buffer, if the experiment's
+    /// profile can be used here.
+    pub fn classifier(&self, experiment: &Experiment) -> Result<Classifier, Fault> {
+        let templates = parse_all(&self.files, FileTemplate::parse);
+        let templates = templates.map_err(|error| Fault {
+            key: "m2c.files".to_owned(),
+            why: error.to_string(),
+            hint: None,
+        })?;
+        experiment.check(Files {
+            templates: &templates,
+            midas: self.format == FileFormat::Midas,
         })
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Active;
-use crate::secrets;
+use crate::told::Told;
 
 /// Version of the manifest's format.
 const FORMAT: u32 = 1;
@@ -30,12 +30,15 @@ pub struct Manifest {
     pub ended_at: Timestamp,
     /// Who closed it.
     pub closed_by: ClosedBy,
-    /// The DAQ's run type.
+    /// Its type.
     pub run_type: Option<String>,
     /// Events taken, as the DAQ counts.
     pub events: Option<u64>,
-    /// What else the DAQ said.
+    /// What else is known of the run.
     pub attributes: BTreeMap<String, String>,
+    /// Units of those attributes that have one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, String>,
     /// W3C trace context of the run's close.
     pub trace: Option<String>,
     /// The files.
@@ -76,7 +79,7 @@ pub struct StoredAs {
 impl Manifest {
     /// The manifest of the files that are newly stored, if the run is closed. Equal
     /// facts give equal bytes, so that a retry finds its own object.
-    pub fn of(run: &RunId, active: &Active) -> Option<Self> {
+    pub fn of(run: &RunId, active: &Active, told: &Told) -> Option<Self> {
         let closure = active.closure.as_ref()?;
         let files = active.stored().map(|(name, facts)| ManifestFile {
             name: name.clone(),
@@ -91,15 +94,28 @@ impl Manifest {
                 crc64nvme: encoded.digests.crc64nvme,
             }),
         });
+        let extracted = told.extracted.iter();
+        let units = extracted.clone().filter_map(|(name, attribute)| {
+            let unit = attribute.unit.clone()?;
+            Some((name.clone(), unit))
+        });
+        let extracted =
+            extracted.map(|(name, attribute)| (name.clone(), attribute.value.to_string()));
         Some(Self {
             format: FORMAT,
             run: run.clone(),
-            started_at: closure.started_at,
+            started_at: told.started_at,
             ended_at: closure.ended_at,
             closed_by: closure.closed_by,
-            run_type: closure.run_type.clone(),
-            events: closure.events,
-            attributes: secrets::attributes(&closure.attributes, active),
+            run_type: told.run_type.clone(),
+            events: told.events,
+            attributes: told
+                .announced
+                .clone()
+                .into_iter()
+                .chain(extracted)
+                .collect(),
+            units: units.collect(),
             trace: closure.trace.clone(),
             files: files.collect(),
         })

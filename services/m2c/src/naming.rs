@@ -6,9 +6,8 @@
 //! memory. The first template that matches counts.
 
 use aquifer_digest::Algorithm;
+use aquifer_profile::{FileTemplate, Match, TemplateError};
 use aquifer_schemas::{FileName, RunNumber};
-
-use crate::template::{FileTemplate, TemplateError};
 
 /// The rules by which names are read.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +51,9 @@ pub struct BufferName {
     pub run: RunNumber,
     /// The file's place in it, where its template has one.
     pub subrun: Option<u64>,
+    /// Whether its run may have other files: it has a place in the run, or lies in the run's
+    /// own folder.
+    pub of_many: bool,
     /// The file's own name.
     pub file: FileName,
     /// The name in the buffer.
@@ -144,10 +146,12 @@ impl Naming {
             let mut finals = self.temporary.iter().filter_map(|t| t.strip(name));
             finals.find_map(|name| Some((self.final_name(&name)?, true)))
         });
-        let ((run, subrun, file, packed), temporary) = found?;
+        let ((template, file, packed), temporary) = found?;
+        let Match { run, subrun } = template.matches(&file)?;
         Some(BufferName {
             run,
             subrun,
+            of_many: template.is_of_many(),
             file: file.parse().ok()?,
             disk,
             packed,
@@ -155,21 +159,26 @@ impl Naming {
         })
     }
 
-    /// Run, subrun, the file's own name, and whether the name says that it is compressed.
-    fn final_name(&self, name: &str) -> Option<(RunNumber, Option<u64>, String, bool)> {
+    /// The template, the file's own name, and whether the name says that it is compressed.
+    fn final_name(&self, name: &str) -> Option<(&FileTemplate, String, bool)> {
         let plain = self.unpacked(name);
         for template in &self.templates {
-            if let Some(found) = template.matches(name) {
-                let packed = plain.is_some();
-                return Some((found.run, found.subrun, name.to_owned(), packed));
+            if template.matches(name).is_some() {
+                return Some((template, name.to_owned(), plain.is_some()));
             }
-            if let Some(plain) = plain
-                && let Some(found) = template.matches(plain)
-            {
-                return Some((found.run, found.subrun, plain.to_owned(), true));
+            let plain = plain.filter(|plain| template.matches(plain).is_some());
+            if let Some(plain) = plain {
+                return Some((template, plain.to_owned(), true));
             }
         }
         None
+    }
+
+    /// The template that a run file's own name is of, as it is written.
+    pub fn template_of(&self, file: &FileName) -> Option<&str> {
+        let mut templates = self.templates.iter();
+        let found = templates.find(|template| template.matches(file.as_str()).is_some());
+        found.map(FileTemplate::as_str)
     }
 
     /// The name without the ending of an encoding.

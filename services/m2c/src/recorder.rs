@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use aquifer_catalogue::{
-    Attribute, BufferCopy, CatalogueError, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,
-    StoredRun,
+    BufferCopy, CatalogueError, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts, StoredRun,
 };
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
@@ -21,7 +20,6 @@ use crate::dispatch::Outcome;
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Active, BufferForm, Closure, Ledger, Progress, Record, StoredFacts};
-use crate::secrets;
 use crate::signals::Signals;
 use crate::steps;
 use crate::store::trace_of;
@@ -56,9 +54,20 @@ impl Recorder {
 
     /// Tells the catalogue what is new of one run.
     pub(crate) async fn run(&self, number: RunNumber) -> Outcome {
-        let Some(active) = self.edge.journal.ledger().active(number).cloned() else {
+        let Some(mut active) = self.edge.journal.ledger().active(number).cloned() else {
             return Outcome::Done;
         };
+        match self.edge.hear_all(number, &active).await {
+            Ok(false) => {}
+            Ok(true) => match self.edge.journal.ledger().active(number).cloned() {
+                Some(heard) => active = heard,
+                None => return Outcome::Done,
+            },
+            Err(error) => {
+                events::journal_failed(&error);
+                return Outcome::Later(QUICK);
+            }
+        }
         let run = self.edge.run_id(number, active.version);
         let parent = trace_of(&active);
         let span = span_with_parent(
@@ -231,23 +240,13 @@ impl Recorder {
     }
 
     fn opened(&self, run: &RunId, active: &Active) -> OpenedRun {
+        let told = self.edge.told(run, active);
         let opening = active.opening.as_ref();
-        let announced = opening.map(|opening| opening.attributes.clone());
-        let announced = announced.unwrap_or_default();
         OpenedRun {
             id: run.clone(),
-            started_at: opening
-                .map(|opening| opening.started_at)
-                .or(active.began_at)
-                .or_else(|| {
-                    active
-                        .streams
-                        .values()
-                        .find_map(|stream| stream.start.run_started_at)
-                })
-                .unwrap_or_else(Timestamp::now),
-            run_type: opening.and_then(|opening| opening.run_type.clone()),
-            attributes: attributes(&secrets::attributes(&announced, active)),
+            attributes: told.attributes(),
+            started_at: told.started_at.unwrap_or_else(Timestamp::now),
+            run_type: told.run_type,
             trace: opening.and_then(|opening| opening.trace.clone()),
             streaming: active.streams.keys().cloned().collect(),
             who: self.edge.signals.producer.clone(),
@@ -255,27 +254,19 @@ impl Recorder {
     }
 
     fn closed(&self, run: &RunId, active: &Active, closure: &Closure) -> ClosedRun {
-        let opening = active.opening.as_ref();
-        let started_at = closure
-            .started_at
-            .or_else(|| opening.map(|opening| opening.started_at))
-            .or(active.began_at);
-        let run_type = closure
-            .run_type
-            .clone()
-            .or_else(|| opening.and_then(|opening| opening.run_type.clone()));
+        let told = self.edge.told(run, active);
         let files = closure.files.iter().map(|file| ClosedFile {
             name: file.name.clone(),
             size: file.size,
         });
         ClosedRun {
             id: run.clone(),
-            started_at,
+            attributes: told.attributes(),
+            started_at: told.started_at,
             ended_at: closure.ended_at,
-            run_type,
+            run_type: told.run_type,
             closed_by: closure.closed_by,
-            events: closure.events,
-            attributes: attributes(&secrets::attributes(&closure.attributes, active)),
+            events: told.events,
             files: files.collect(),
             buffer: self.edge.buffer_element.clone(),
             trace: closure.trace.clone(),
@@ -314,25 +305,6 @@ fn is_quick(active: &Active, now: Timestamp) -> bool {
         _ => return false,
     };
     Duration::try_from(now.duration_since(since)).is_ok_and(|age| age < QUICK)
-}
-
-fn attributes(
-    daq: &std::collections::BTreeMap<String, String>,
-) -> std::collections::BTreeMap<String, Attribute> {
-    daq.iter()
-        .map(|(name, value)| (name.clone(), attribute(value)))
-        .collect()
-}
-
-/// What a DAQ says as text is a flag or a number where it reads as one.
-fn attribute(text: &str) -> Attribute {
-    if let Ok(flag) = text.parse() {
-        return Attribute::bool(flag);
-    }
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Attribute::number(number),
-        _ => Attribute::text(text),
-    }
 }
 
 /// What the catalogue is told of a form in the buffer; nothing of one that it knows.

@@ -16,6 +16,8 @@ use crate::walk::{Entry, walk};
 pub struct BufferRules {
     /// The folder.
     pub folder: PathBuf,
+    /// Whether the files are MIDAS files, and tell when their run began.
+    pub midas: bool,
     /// What names mean.
     pub naming: Naming,
     /// When a file is closed.

@@ -9,7 +9,7 @@ use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::trace::TraceParent;
 use jiff::Timestamp;
 
-use crate::buffer::{Buffer, Found, Scan};
+use crate::buffer::{Buffer, Found, Open, Scan};
 use crate::conditions::{REPLACED, UNAVAILABLE, UNREADABLE, UNRECOGNISED};
 use crate::edge::Edge;
 use crate::events;
@@ -51,6 +51,9 @@ pub(crate) async fn scan_forever(
                     size: file.size,
                 });
                 edge.streams.saw_open(open.collect());
+                if let Err(error) = hear_open(&edge, &scan.open).await {
+                    events::journal_failed(&error);
+                }
                 let found = scan.found.len();
                 match take_in(&edge, scan).await {
                     Ok(()) => edge.seen.journalled(0, None),
@@ -72,6 +75,21 @@ pub(crate) async fn scan_forever(
         tokio::select! {
             () = tokio::time::sleep(interval.max(took * REST)) => {}
             () = edge.shutdown.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Listens to files that are still written, of runs that the DAQ has announced.
+async fn hear_open(edge: &Edge, open: &[Open]) -> Result<(), JournalError> {
+    for file in open {
+        let announced = {
+            let ledger = edge.journal.ledger();
+            let active = ledger.active(file.run);
+            active.is_some_and(|active| active.opening.is_some())
+        };
+        if announced {
+            edge.hear_begin(file.run, &file.name).await?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What a DAQ let slip is found, and goes nowhere.
 
 use aquifer_midas::Writer;
+use aquifer_profile::Classifier;
 use aquifer_schemas::ClosedBy;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -8,7 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::journal::{Closure, ExpectedFile, Ledger, Record, SecretSource, StoredFacts};
 use crate::manifest::Manifest;
+use crate::naming::Naming;
 use crate::signals::Signals;
+use crate::told::Told;
 
 fn file_with(odb: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -160,7 +163,8 @@ proptest! {
         for signal in &told {
             prop_assert!(!signal.summary.contains("***"), "{}", signal.summary);
         }
-        let manifest = Manifest::of(&run, active).unwrap().to_bytes();
+        let said = Told::of(&Classifier::default(), &Naming::default(), &run, active);
+        let manifest = Manifest::of(&run, active, &said).unwrap().to_bytes();
         let closure = active.closure.as_ref().unwrap();
         let outputs = [
             String::from_utf8(manifest).unwrap(),

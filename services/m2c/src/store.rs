@@ -133,6 +133,9 @@ impl Store {
             Err(reason) => return self.wait(run, active, file, reason).await,
         };
         self.look_for_secrets(run, active, &source).await?;
+        self.edge
+            .hear(run.number, &source.file.name, &source.disk)
+            .await?;
         // Whoever follows the file lets go of it first.
         let _hold = self.edge.streams.take(run.number, &file.name).await;
         if self.is_streamed(run, &source) {
@@ -175,6 +178,9 @@ impl Store {
         active: &Active,
         file: &Source,
     ) -> Result<(), Halt> {
+        if !self.edge.rules.midas {
+            return Ok(());
+        }
         let source = SecretSource::File(file.file.name.clone());
         let (path, number) = (self.edge.rules.path(&file.disk), run.number);
         let looked = tokio::task::spawn_blocking(move || secrets::in_file(&path, number));
@@ -450,7 +456,8 @@ impl Store {
     /// Puts the manifest of the files that are newly stored. Where a manifest with
     /// other content stands already, this is a later one.
     async fn manifest(&self, run: &RunId, active: &Active) -> Result<(), Halt> {
-        let Some(manifest) = Manifest::of(run, active) else {
+        let told = self.edge.told(run, active);
+        let Some(manifest) = Manifest::of(run, active, &told) else {
             return Ok(());
         };
         let body = Bytes::from(manifest.to_bytes());

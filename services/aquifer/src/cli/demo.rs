@@ -12,9 +12,12 @@ use super::parse::{probability, rate};
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub root: RootArgs,
-    /// Site of the DAQ whose buffer is watched
-    #[arg(long, default_value = "LAB")]
-    pub site: Site,
+    /// Profile of the experiment: a name of `aquifer profile show`, or a folder
+    #[arg(long, value_name = "NAME|DIR")]
+    pub profile: Option<String>,
+    /// Site of the DAQ whose buffer is watched [default: the first of the profile, else LAB]
+    #[arg(long)]
+    pub site: Option<Site>,
     /// Folder into which the DAQ writes [default: `buffer` in the stack's folder]
     #[arg(long, value_name = "DIR")]
     pub buffer: Option<PathBuf>,
@@ -53,10 +56,16 @@ pub(crate) struct DetectorArgs {
     /// Side of a picture in pixels; a real camera's is 2304
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=8192))]
     pub pixels: u32,
+    /// Cameras that are read out together
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=6))]
+    pub cameras: u8,
+    /// Events per run of a detector without cameras: one file per hundred
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub events: u32,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Probability that the DAQ dies during a run
+    /// Probability that the DAQ dies during a run; of cameras only
     #[arg(long, default_value_t = 0.0, value_parser = probability)]
     pub crash_probability: f64,
 }

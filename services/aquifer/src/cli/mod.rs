@@ -3,9 +3,11 @@
 mod args;
 mod buffer;
 mod bus;
+mod classify;
 mod demo;
 mod midas;
 mod parse;
+mod profile;
 mod runbook;
 mod runs;
 mod service;
@@ -19,8 +21,10 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use args::*;
 pub(crate) use buffer::*;
 pub(crate) use bus::*;
+pub(crate) use classify::*;
 pub(crate) use demo::*;
 pub(crate) use midas::*;
+pub(crate) use profile::*;
 pub(crate) use runbook::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
@@ -72,6 +76,9 @@ pub(crate) enum Command {
     /// Sites whose DAQs may deliver runs
     #[command(subcommand)]
     Sites(SitesCommand),
+    /// The profile of the experiment: its file names, attributes, run types and periods
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

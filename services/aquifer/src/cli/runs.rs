@@ -4,6 +4,7 @@ use aquifer_schemas::{RunState, Site};
 use clap::{Args, Subcommand};
 
 use super::args::RunArg;
+use super::classify::{PeriodCommand, ReclassifyArgs};
 use super::parse::run_state;
 
 #[derive(Debug, Subcommand)]
@@ -12,6 +13,11 @@ pub(crate) enum RunsCommand {
     List(RunsListArgs),
     /// Show one run with its files and copies
     Show(RunArg),
+    /// Named stretches of runs, such as a science run
+    #[command(subcommand)]
+    Period(PeriodCommand),
+    /// Give runs another type; the history keeps the old one
+    Reclassify(ReclassifyArgs),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -51,6 +51,7 @@ fn check_m2c(config: &Config) -> anyhow::Result<()> {
         .m2c
         .check()
         .map_err(|Unusable { key, why }| config.unusable(&format!("m2c.{key}"), &why, None))?;
+    config.classifier()?;
     let folder = &config.m2c.buffer;
     if !folder.is_dir() {
         let why = format!("`{}` is not a folder", folder.display());

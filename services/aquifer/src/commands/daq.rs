@@ -8,10 +8,14 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use aquifer_bus::{KafkaConfig, Producer, publish_schemas};
+use aquifer_profile::{DetectorKind, FileTemplate};
 use aquifer_runtime::service::{self, Context, TaskKind};
 use aquifer_runtime::trace::{TraceParent, continue_from, span_with_parent};
-use aquifer_schemas::{RunClosed, RunOpened, Site};
-use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunTruth};
+use aquifer_schemas::{RunClosed, RunNumber, RunOpened, Site};
+use aquifer_sim::{
+    Content, Daq, DaqEvent, DetectorConfig, FileTruth, FrameSize, OpaqueConfig, OpaqueDaq,
+    OpaqueEvent, Pace,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -36,20 +40,78 @@ const CATCHES_UP: Duration = Duration::from_secs(1);
 /// Pictures smaller than this are taken without waveforms, as load tests want them.
 const FULL_PIXELS: u32 = 512;
 
+/// Events of a sub-file.
+const EVENTS_PER_FILE: u32 = 100;
+
 enum Announcement {
     Opened(RunOpened),
     Closed(RunClosed),
 }
 
+/// A DAQ of any detector.
+enum AnyDaq {
+    Cameras(Box<Daq>),
+    Opaque(Box<OpaqueDaq>),
+}
+
+impl AnyDaq {
+    /// The detector of the experiment's profile.
+    fn new(
+        config: &Config,
+        args: &DetectorArgs,
+        stopped: blocking::Receiver<()>,
+    ) -> anyhow::Result<Self> {
+        let (buffer, list) = (&config.m2c.buffer, &config.audit.daq_run_list);
+        let pace = real_time(stopped);
+        Ok(match config.experiment.detector {
+            DetectorKind::Cameras => {
+                let daq = Daq::new(detector(config.site()?, args), buffer, list)?;
+                Self::Cameras(Box::new(daq.with_pace(pace)))
+            }
+            DetectorKind::SubFiles | DetectorKind::Telemetry => {
+                let daq = OpaqueDaq::new(opaque_detector(config, args)?, buffer, list)?;
+                Self::Opaque(Box::new(daq.with_pace(pace)))
+            }
+        })
+    }
+
+    fn take_run(&mut self, voice: &Voice) -> anyhow::Result<()> {
+        let (producer, buffer) = (voice.producer.as_str(), Some(voice.buffer.as_str()));
+        match self {
+            Self::Cameras(daq) => {
+                daq.take_run(&mut |event| match event {
+                    DaqEvent::Opened(start) => {
+                        voice.say(Announcement::Opened(start.opened(producer)));
+                    }
+                    DaqEvent::Closed(truth) => {
+                        voice.tell(&truth.start.site, truth.start.number, &truth.files);
+                        voice.say(Announcement::Closed(truth.closed(producer, buffer)));
+                    }
+                })?;
+            }
+            Self::Opaque(daq) => {
+                daq.take_run(&mut |event| match event {
+                    OpaqueEvent::Opened(run) => {
+                        voice.say(Announcement::Opened(run.opened(producer)));
+                    }
+                    OpaqueEvent::Closed(run) => {
+                        voice.tell(&run.site, run.number, &run.files);
+                        voice.say(Announcement::Closed(run.closed(producer, buffer)));
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Takes runs until the number asked for is taken or the process is told to stop.
 pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let site = config.site()?;
+    config.site()?;
     let tied = args.service.until_stdin_closes;
     let args = &args.detector;
     let (stop, stopped) = blocking::channel();
-    let detector = detector(site, args);
-    let list = &config.audit.daq_run_list;
-    let daq = Daq::new(detector, &config.m2c.buffer, list)?.with_pace(real_time(stopped));
+    let daq = AnyDaq::new(config, args, stopped)?;
     let producer_name = format!("daq@{}", config.m2c.site);
     let buffer = config.m2c.element_name();
     let kafka = config.kafka.clone();
@@ -100,10 +162,60 @@ fn detector(site: Site, args: &DetectorArgs) -> DetectorConfig {
             rows: pixels,
             columns: pixels,
         },
+        cameras: args.cameras,
         crash_probability: args.crash_probability,
         ..base
     }
     .at_rate(args.rate)
+}
+
+/// A detector whose files are called as the profile says.
+fn opaque_detector(config: &Config, args: &DetectorArgs) -> anyhow::Result<OpaqueConfig> {
+    let m2c = &config.m2c;
+    let template_of = |template: &str, key: &str| {
+        let parsed = FileTemplate::parse(template);
+        parsed.map_err(|error| config.unusable(key, &error, None))
+    };
+    let files = m2c
+        .files
+        .first()
+        .map(|template| template_of(template, "m2c.files"));
+    let files = files.ok_or_else(|| {
+        config.unusable(
+            "m2c.files",
+            &"a detector needs a template for its files",
+            None,
+        )
+    })??;
+    let metadata = Some(&config.experiment.metadata_file).filter(|template| !template.is_empty());
+    let marker = m2c.markers.iter().find(|marker| !marker.contains("{name}"));
+    let temporary = m2c.temporary.iter().find_map(|name| name.strip_prefix('*'));
+    let period = Duration::from_secs_f64(1.0 / args.rate);
+    let pause = period / 6;
+    Ok(OpaqueConfig {
+        site: config.site()?,
+        content: match config.experiment.detector {
+            DetectorKind::Telemetry => Content::Blocks,
+            DetectorKind::SubFiles | DetectorKind::Cameras => Content::Pulses,
+        },
+        files,
+        metadata: metadata
+            .map(|template| template_of(template, "experiment.metadata-file"))
+            .transpose()?,
+        marker: marker
+            .map(|template| template_of(template, "m2c.markers"))
+            .transpose()?,
+        temporary: temporary.unwrap_or_default().to_owned(),
+        numbers: config.experiment.run_numbers,
+        first_run: 1,
+        seed: args.seed,
+        first_start: Timestamp::now(),
+        run_duration: period.saturating_sub(pause),
+        pause,
+        events_per_run: args.events,
+        events_per_file: EVENTS_PER_FILE,
+        fsync: true,
+    })
 }
 
 /// Waits on the wall clock until each thing is due. What is only a little late counts
@@ -127,23 +239,14 @@ fn on_time(due: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 fn take_runs(
-    mut daq: Daq,
+    mut daq: AnyDaq,
     runs: Option<u64>,
     voice: &Voice,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut taken = 0;
     while runs.is_none_or(|runs| taken < runs) && !shutdown.is_cancelled() {
-        daq.take_run(&mut |event| match event {
-            DaqEvent::Opened(start) => {
-                voice.say(Announcement::Opened(start.opened(&voice.producer)));
-            }
-            DaqEvent::Closed(truth) => {
-                voice.tell(truth);
-                let closed = truth.closed(&voice.producer, Some(&voice.buffer));
-                voice.say(Announcement::Closed(closed));
-            }
-        })?;
+        daq.take_run(voice)?;
         taken += 1;
     }
     Ok(())
@@ -159,13 +262,12 @@ struct Voice {
 
 impl Voice {
     /// Says on the terminal what was written where.
-    fn tell(&self, truth: &RunTruth) {
-        for file in &truth.files {
-            let size = output::size(file.size);
+    fn tell(&self, site: &Site, run: RunNumber, files: &[FileTruth]) {
+        for file in files {
+            let bytes = output::size(file.size);
             let path = self.folder.join(file.name.as_str());
-            let run = format!("{}/{}", truth.start.site, truth.start.number);
             // A reader that is gone must not stall a DAQ.
-            let _ = output::line(format!("{run}  {size}  {}", path.display()));
+            let _ = output::line(format!("{site}/{run}  {bytes}  {}", path.display()));
         }
     }
 

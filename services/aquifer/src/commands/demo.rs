@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aquifer_catalogue::{Catalogue, CatalogueError};
+use aquifer_profile::{DetectorKind, shipped};
 use aquifer_runtime::retry::{Classify as _, ErrorClass};
 
 use super::audit::audit;
@@ -22,10 +23,12 @@ use crate::view::{Model, Plain, REFRESH, Screen, Wish, look};
 const SETTLE: Duration = Duration::from_mins(1);
 
 /// Runs the demonstration.
-pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let profile = &mut args.up.profile;
+    profile.get_or_insert_with(|| shipped()[0].name.to_owned());
     let mut machine = Machine::start(&args.up).await?;
     machine.say_where()?;
-    output::line(announce(&args.detector))?;
+    output::line(announce(machine.config.experiment.detector, &args.detector))?;
     let catalogue = Catalogue::connect(&machine.config.catalogue).await?;
     let mut model = Model::default();
     look(&catalogue, &mut model).await?;
@@ -36,10 +39,11 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         model,
     };
     machine.start_command("detector", &detector(&args.detector))?;
+    let site = machine.config.m2c.site.clone();
     let watched = if args.plain || !std::io::stdout().is_terminal() {
         watch_plainly(&mut machine, &mut watch).await
     } else {
-        watch_live(&mut machine, &mut watch, args.up.site.as_str()).await
+        watch_live(&mut machine, &mut watch, &site).await
     };
     let verdict = match watched {
         Ok(()) => conclude(&machine, &args).await,
@@ -54,14 +58,21 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What the detector will do, and what that costs.
-fn announce(args: &DetectorArgs) -> String {
+fn announce(detector: DetectorKind, args: &DetectorArgs) -> String {
+    if detector != DetectorKind::Cameras {
+        return format!(
+            "detector       {} runs a second of {} events",
+            args.rate, args.events
+        );
+    }
     let picture = 2.0 * f64::from(args.pixels) * f64::from(args.pixels);
     // Once in the buffer, once in the storage.
-    let per_hour = 2.0 * picture * f64::from(args.frames) * args.rate * 3600.0;
+    let pictures = u64::from(args.frames) * u64::from(args.cameras);
+    let per_hour = 2.0 * picture * pictures as f64 * args.rate * 3600.0;
     format!(
         "detector       {} runs a second of {} pictures of {} x {} pixels: {} an hour, in the buffer and in S3",
         args.rate,
-        args.frames,
+        pictures,
         args.pixels,
         args.pixels,
         output::size(per_hour as u64)
@@ -248,6 +259,8 @@ fn detector(args: &DetectorArgs) -> Vec<String> {
     option("rate", args.rate.to_string());
     option("frames", args.frames.to_string());
     option("pixels", args.pixels.to_string());
+    option("cameras", args.cameras.to_string());
+    option("events", args.events.to_string());
     option("seed", args.seed.to_string());
     option("crash-probability", args.crash_probability.to_string());
     if let Some(runs) = args.runs {

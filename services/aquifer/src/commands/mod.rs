@@ -11,6 +11,9 @@ mod explain;
 mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
+mod periods;
+mod profile;
+mod reclassify;
 mod runbook;
 mod runs;
 mod services;
@@ -42,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
         Command::Runbook(args) => runbook::run(&args),
+        Command::Profile(command) => profile::run(&global, command),
         Command::Words => words::run(),
         command => with_config(&global, command),
     }
@@ -73,10 +77,17 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         | Command::Stack(_)
         | Command::Midas(_)
         | Command::Runbook(_)
+        | Command::Profile(_)
         | Command::Words => {
             unreachable!("handled before the configuration is read")
         }
     }
+}
+
+/// Who says what is said by hand, for the history.
+fn operator() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+    format!("{user}@aquifer")
 }
 
 /// Runs one command to its end.

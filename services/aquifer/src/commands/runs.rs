@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::{AttributeValue, Catalogue, RunDetail, RunFilter, RunRow};
+use aquifer_catalogue::{Catalogue, RunDetail, RunFilter, RunRow};
 use aquifer_schemas::{FileState, RunId, Site};
+use serde::Serialize;
 
-use super::{open_catalogue, run_id};
+use super::{open_catalogue, periods, reclassify, run_id};
 use crate::cli::{RunArg, RunsCommand, RunsListArgs};
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -16,6 +17,8 @@ pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<
     match command {
         RunsCommand::List(args) => list(config, args).await,
         RunsCommand::Show(args) => show(config, args).await,
+        RunsCommand::Period(command) => periods::run(config, command).await,
+        RunsCommand::Reclassify(args) => reclassify::run(config, args).await,
     }
 }
 
@@ -74,29 +77,47 @@ fn columns(run: &RunRow) -> Vec<String> {
     ]
 }
 
-fn value(value: &AttributeValue) -> String {
-    match value {
-        AttributeValue::Bool(flag) => flag.to_string(),
-        AttributeValue::Number(number) => number.to_string(),
-        AttributeValue::Text(text) => text.clone(),
-    }
-}
-
 fn dash() -> String {
     "-".to_owned()
 }
 
+/// A run, and what it is part of.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    detail: &'a RunDetail,
+    periods: Vec<String>,
+}
+
 async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
     let detail = detail(&config, &args.run).await?;
+    let row = &detail.row;
+    let periods = periods::of_run(&open_catalogue(&config).await?, row).await?;
     if args.json {
-        output::json(&detail)?;
+        let shown = Shown {
+            detail: &detail,
+            periods,
+        };
+        output::json(&shown)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let row = &detail.row;
+    let run_type = row.run_type.clone().unwrap_or_else(dash);
+    let run_type = match &row.type_by {
+        Some(who) => format!("{run_type} (set by {who})"),
+        None => run_type,
+    };
     let facts = [
         ("run", row.id.to_string()),
         ("state", row.state.to_string()),
-        ("type", row.run_type.clone().unwrap_or_else(dash)),
+        ("type", run_type),
+        (
+            "periods",
+            if periods.is_empty() {
+                dash()
+            } else {
+                periods.join(", ")
+            },
+        ),
         ("started", output::time_or_dash(row.started_at)),
         ("ended", output::time_or_dash(row.ended_at)),
         (
@@ -124,7 +145,7 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         let rows = detail.attributes.iter().map(|(name, attribute)| {
             vec![
                 name.clone(),
-                value(&attribute.value),
+                attribute.value.to_string(),
                 attribute.unit.clone().unwrap_or_default(),
             ]
         });

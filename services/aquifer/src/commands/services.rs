@@ -11,6 +11,7 @@ use crate::config::Config;
 pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
     let settings = aquifer_m2c::Settings {
         m2c: config.m2c.clone(),
+        experiment: config.experiment.clone(),
         kafka: config.kafka.clone(),
         catalogue: config.catalogue.clone(),
         storage: config.storage.clone(),

@@ -12,6 +12,7 @@ mod faults;
 mod forms;
 mod live;
 mod midas;
+mod profile;
 mod purge;
 mod readiness;
 mod secrets;

@@ -13,6 +13,7 @@ use super::record::{
     BufferForm, Closure, ExpectedFile, Opening, Record, SecretSource, StoredFacts,
 };
 use super::settled::{Fate, FileMap, KnownFile, Remains, Settled};
+use crate::said::Said;
 use crate::stream::Stream;
 
 /// A run on its way.
@@ -42,6 +43,8 @@ pub struct Active {
     pub(crate) sampled: BTreeSet<FileName>,
     /// Where secrets were found in what belongs to the run.
     pub secrets: BTreeMap<SecretSource, Vec<Found>>,
+    /// What its files say.
+    pub said: BTreeMap<FileName, Said>,
     /// Key of the manifest of the files stored so far.
     pub manifest: Option<String>,
     /// How many records are about this run.
@@ -104,6 +107,14 @@ impl Progress {
 }
 
 impl Active {
+    /// A run of which only what these files say is known.
+    pub(crate) fn of_files(said: BTreeMap<FileName, Said>) -> Self {
+        Self {
+            said,
+            ..Self::default()
+        }
+    }
+
     /// Takes in one record about the run.
     pub(super) fn apply(&mut self, record: Record) {
         // Parts come by the second, and neither is anything that the catalogue is told.
@@ -160,6 +171,9 @@ impl Active {
             }
             Record::Secrets { source, found, .. } => {
                 self.secrets.insert(source, found);
+            }
+            Record::Said { name, said, .. } => {
+                self.said.insert(name, said);
             }
             Record::Manifested { key, .. } => self.manifest = Some(key),
             Record::Reversioned { version, .. } => self.reversion(version),
@@ -225,6 +239,15 @@ impl Active {
         names.filter(|name| {
             let before = matches!(self.files.get(*name), Some(Progress::Settled { .. }));
             !before && !self.sampled.contains(*name)
+        })
+    }
+
+    /// Closed files that nobody has listened to. Of files that the catalogue knew before
+    /// nothing is to be told.
+    pub(crate) fn unheard(&self) -> impl Iterator<Item = &ExpectedFile> {
+        self.expected().filter(|file| {
+            let before = matches!(self.files.get(&file.name), Some(Progress::Settled { .. }));
+            !before && !self.said.get(&file.name).is_some_and(|said| said.closed)
         })
     }
 
@@ -494,6 +517,7 @@ impl Active {
         self.version = version;
         self.files.clear();
         self.sampled.clear();
+        self.said.clear();
         self.forms.clear();
         self.gone.clear();
         self.manifest = None;
@@ -552,6 +576,9 @@ impl Active {
         }
         for (source, found) in self.secrets.clone() {
             records.push(Record::Secrets { run, source, found });
+        }
+        for (name, said) in self.said.clone() {
+            records.push(Record::Said { run, name, said });
         }
         for (name, progress) in &self.files {
             let name = name.clone();

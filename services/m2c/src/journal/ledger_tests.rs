@@ -13,6 +13,7 @@ use aquifer_schemas::redact::Found;
 use crate::journal::{
     BufferForm, Closure, Encoded, ExpectedFile, PurgePhase, SecretSource, StoredFacts,
 };
+use crate::said::Said;
 use crate::stream::{Encoder, Inode, SentPart, Start};
 
 fn name(n: u8) -> FileName {
@@ -611,6 +612,41 @@ fn where_secrets_lie_is_known_until_the_catalogue_knows_it() {
     assert_eq!(ledger.backlog(), (0, 0));
 }
 
+fn said(run: RunNumber, n: u8) -> Record {
+    let value = aquifer_profile::Value::Number(f64::from(n));
+    Record::Said {
+        run,
+        name: name(n),
+        said: Said {
+            begin: [("/HV/Demand".to_owned(), value)].into(),
+            closed: true,
+            ..Said::default()
+        },
+    }
+}
+
+#[test]
+fn what_files_say_is_known_until_the_catalogue_knows_it() {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(7, &[1, 2]));
+    ledger.apply(said(7, 1));
+    let unheard = |ledger: &Ledger| {
+        let unheard = ledger.active(7).unwrap().unheard();
+        unheard.map(|file| file.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(unheard(&ledger), [name(2)]);
+    let mut again = Ledger::default();
+    for record in compacted(&ledger) {
+        again.apply(record);
+    }
+    let known = |ledger: &Ledger| ledger.active(7).unwrap().said.clone();
+    assert_eq!(known(&again), known(&ledger));
+    assert_eq!(unheard(&again), [name(2)]);
+    // Other files under the number say other things.
+    ledger.apply(Record::Reversioned { run: 7, version: 2 });
+    assert_eq!(unheard(&ledger), [name(1), name(2)]);
+}
+
 fn any_purge() -> impl Strategy<Value = Record> {
     let phase = prop_oneof![
         Just(PurgePhase::Moving),
@@ -648,6 +684,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     prop_oneof![
         any_purge(),
         (run.clone(), 0_u8..4).prop_map(|(run, n)| secrets(run, n)),
+        (run.clone(), 0_u8..4).prop_map(|(run, n)| said(run, n)),
         (run.clone(), prop::collection::vec(0_u8..4, 0..3))
             .prop_map(|(run, files)| closed(run, &files)),
         (run.clone(), 0_u8..4).prop_map(|(run, n)| stored(run, n)),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::purges::{Purge, PurgeEnd, PurgedFile};
 use super::settled::{KnownFile, Settled};
+use crate::said::Said;
 use crate::stream::{SentPart, Start};
 
 /// One fact, as written to disk.
@@ -145,6 +146,15 @@ pub(crate) enum Record {
         source: SecretSource,
         /// Where in it; never which.
         found: Vec<Found>,
+    },
+    /// What a file says of its run, as far as the experiment's profile asks.
+    Said {
+        /// The run.
+        run: RunNumber,
+        /// The file.
+        name: FileName,
+        /// What it says.
+        said: Said,
     },
     /// The catalogue holds everything known of the run up to and including its
     /// `facts`-th record.
@@ -385,6 +395,7 @@ impl Record {
             | Self::Manifested { run, .. }
             | Self::Reversioned { run, .. }
             | Self::Secrets { run, .. }
+            | Self::Said { run, .. }
             | Self::Recorded { run, .. }
             | Self::FilesClosed { run, .. }
             | Self::Formed { run, .. }

@@ -152,6 +152,7 @@ impl Buffer {
             name: BufferName {
                 run: 1,
                 subrun: None,
+                of_many: false,
                 file: name.clone(),
                 disk: name,
                 packed: false,

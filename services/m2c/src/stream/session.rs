@@ -138,9 +138,9 @@ impl Session {
             Extent::Growing => None,
             Extent::Closed(size) => Some(size),
         };
-        let (path, number) = (tail.path().to_owned(), run.number);
-        let run_started_at =
-            blocking(move || Ok::<_, TailError>(started_at(&path, number))).await?;
+        let (path, number, midas) = (tail.path().to_owned(), run.number, edge.rules.midas);
+        let begin = move || Ok::<_, TailError>(midas.then(|| started_at(&path, number)).flatten());
+        let run_started_at = blocking(begin).await?;
         let start = Start {
             upload,
             encoder,
@@ -158,6 +158,7 @@ impl Session {
             })
             .await?;
         crash_point(steps::STREAM_JOURNALED);
+        edge.hear_begin(run.number, name).await?;
         events::stream_begun(run, name, extent == Extent::Growing);
         Ok(start)
     }

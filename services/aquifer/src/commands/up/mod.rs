@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use children::{Children, News};
 
 use crate::cli::UpArgs;
-use crate::commands::topology;
+use crate::commands::{profile, topology};
 use crate::config::Config;
 use crate::output;
 
@@ -92,7 +92,7 @@ impl Machine {
     pub(super) async fn start(args: &UpArgs) -> anyhow::Result<Self> {
         let began = Instant::now();
         let root = std::path::absolute(&args.root.root)?;
-        let site = args.site.clone();
+        let plan = plan::Plan::new(args, &root)?;
         let tools = Tools::locate(&Tools::cache(Path::new(".")))?;
         let mut printed = Ok(());
         let stack = Stack::start(
@@ -105,11 +105,10 @@ impl Machine {
         )
         .await?;
         printed?;
-        let buffer = args.buffer.clone().unwrap_or_else(|| root.join("buffer"));
-        let plan = plan::Plan::new(&root, &site, &buffer)?;
         let config_file = plan.write(stack.endpoints())?;
         let config = Config::load(Some(config_file.clone()), &[])?;
-        prepare(&config, &site).await?;
+        config.classifier()?;
+        prepare(&config, plan.site()).await?;
         let mut children = Children::new(&config_file, &root.join("log"), stack.mark())?;
         children.start("m2c", config.m2c.listen)?;
         children.start("relay", config.relay.listen)?;
@@ -135,6 +134,9 @@ impl Machine {
             self.config.m2c.buffer.display()
         ))?;
         output::line(format!("configuration  {}", self.config_file.display()))?;
+        if !self.config.profile.is_empty() {
+            output::line(format!("profile        {}", self.config.profile))?;
+        }
         output::line(format!("kafka          {}", endpoints.kafka_bootstrap))?;
         output::line(format!(
             "s3             {} bucket {}",
@@ -216,6 +218,7 @@ impl Machine {
 async fn prepare(config: &Config, site: &Site) -> anyhow::Result<()> {
     let catalogue = Catalogue::connect(&config.catalogue).await?;
     catalogue.migrate().await?;
+    profile::register(&catalogue, config, false).await?;
     let known = catalogue.sites().await?;
     if !known.iter().any(|known| known.name == *site) {
         catalogue
