@@ -322,7 +322,7 @@ async fn introduce(
 async fn take_in_forever(edge: Edge, settings: Settings) -> anyhow::Result<()> {
     let (link, shutdown) = (edge.links.bus.clone(), edge.shutdown.clone());
     let producer = Producer::connect(&settings.kafka)?;
-    let schemas = Schemas::new(&settings.kafka);
+    let schemas = Schemas::new(&settings.kafka)?;
     let group = settings.m2c.group();
     let ask = || producer.ask(BUS_PATIENCE);
     let looking = async {

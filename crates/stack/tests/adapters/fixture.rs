@@ -4,7 +4,7 @@
 //! Nobody stops them: they end, and their folders go, when the test process ends. Tests
 //! therefore use names of their own for topics, databases and keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::LazyLock;
 use std::thread;
@@ -76,8 +76,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 
 /// The programs that `make setup` installed.
 pub(crate) fn tools() -> Tools {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Tools::locate(&Tools::cache(&repository)).unwrap_or_else(|error| panic!("{error}"))
+    Tools::locate(&cache()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Where they are.
+pub(crate) fn cache() -> PathBuf {
+    Tools::cache(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
 }
 
 /// A new folder below the build's own, where there is space and nobody minds.

@@ -8,5 +8,6 @@ mod clients;
 mod fixture;
 mod issuer;
 mod outages;
+mod registry;
 mod stack;
 mod storage;
