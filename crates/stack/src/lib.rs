@@ -6,6 +6,7 @@
 //! them again. Topics, tables and objects are left to those who use the servers.
 
 mod attached;
+mod certificates;
 mod endpoints;
 mod error;
 mod folder;
@@ -25,7 +26,7 @@ mod tools;
 mod wire;
 
 pub use attached::Attached;
-pub use endpoints::{Endpoints, MariaDbEndpoint, S3Endpoint};
+pub use endpoints::{Endpoints, MariaDbEndpoint, S3Endpoint, SecureEndpoint};
 pub use error::StackError;
 pub use options::{StackOptions, TokenIssuer};
 pub use proxy::{LinkMode, LinkProxy};

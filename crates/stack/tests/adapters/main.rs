@@ -9,5 +9,6 @@ mod fixture;
 mod issuer;
 mod outages;
 mod registry;
+mod secure;
 mod stack;
 mod storage;

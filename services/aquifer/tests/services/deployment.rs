@@ -36,6 +36,15 @@ pub(crate) struct Service {
 impl Deployment {
     /// Starts servers, creates schema, topics and site.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts them with TLS and passwords on every link but the storage's.
+    pub(crate) fn start_secure() -> Self {
+        Self::start_with(|options| options.secure = true)
+    }
+
+    fn start_with(change: impl FnOnce(&mut StackOptions)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -45,7 +54,8 @@ impl Deployment {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let tools =
             Tools::locate(&Tools::cache(&repository)).unwrap_or_else(|error| panic!("{error}"));
-        let options = StackOptions::new(folder.path().join("stack"), tools);
+        let mut options = StackOptions::new(folder.path().join("stack"), tools);
+        change(&mut options);
         let stack = runtime
             .block_on(Stack::start(options, &mut |_| {}))
             .unwrap_or_else(|error| panic!("{error}"));
@@ -67,11 +77,23 @@ impl Deployment {
         let ends = self.stack.endpoints();
         let (db, s3) = (&ends.mariadb, &ends.s3);
         fs::create_dir_all(self.buffer()).unwrap();
+        let kafka = self.kafka();
+        let properties = kafka.properties.iter();
+        let properties: Vec<_> = properties
+            .map(|(name, value)| format!("\"{name}\" = \"{}\"", value.reveal()))
+            .collect();
+        let tls = ends.secure.as_ref().map(|secure| {
+            let ca_file = secure.ca_file.display();
+            format!("tls = \"required\"\nca-file = \"{ca_file}\"")
+        });
         let text = format!(
             r#"
             [kafka]
             bootstrap-servers = "{kafka}"
+            [kafka.properties]
+            {properties}
             [catalogue]
+            {tls}
             host = "{host}"
             port = {port}
             database = "{database}"
@@ -104,7 +126,9 @@ impl Deployment {
             daq-run-list = "{folder}/daq-runs.jsonl"
             stored-within-secs = 60
             "#,
-            kafka = ends.kafka_bootstrap,
+            kafka = kafka.bootstrap_servers,
+            properties = properties.join("\n"),
+            tls = tls.unwrap_or_default(),
             host = db.host,
             port = db.port,
             database = db.database,
@@ -149,8 +173,26 @@ impl Deployment {
 
     /// The bus, as the configuration has it.
     pub(crate) fn kafka(&self) -> KafkaConfig {
+        let ends = self.stack.endpoints();
+        let Some(secure) = &ends.secure else {
+            return KafkaConfig {
+                bootstrap_servers: ends.kafka_bootstrap.clone(),
+                ..KafkaConfig::default()
+            };
+        };
+        let properties = [
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", secure.ca_file.to_str().unwrap()),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", &secure.kafka_user),
+            ("sasl.password", &secure.kafka_password),
+        ];
+        let properties = properties.into_iter();
         KafkaConfig {
-            bootstrap_servers: self.stack.endpoints().kafka_bootstrap.clone(),
+            bootstrap_servers: secure.kafka_bootstrap.clone(),
+            properties: properties
+                .map(|(name, value)| (name.to_owned(), value.to_owned().into()))
+                .collect(),
             ..KafkaConfig::default()
         }
     }

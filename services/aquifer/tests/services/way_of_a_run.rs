@@ -6,7 +6,17 @@ use crate::deployment::{Deployment, take};
 
 #[test]
 fn every_closed_run_is_stored_catalogued_and_announced() {
-    let deployment = Deployment::start();
+    goes_its_way(&Deployment::start());
+}
+
+/// With TLS and passwords on the way to Kafka, and TLS to MariaDB, which takes nobody
+/// without.
+#[test]
+fn a_run_goes_its_way_over_encrypted_links() {
+    goes_its_way(&Deployment::start_secure());
+}
+
+fn goes_its_way(deployment: &Deployment) {
     let producer = Producer::connect(&deployment.kafka()).unwrap();
     let m2c = deployment.service("m2c", None);
     let relay = deployment.service("relay", None);
