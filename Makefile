@@ -28,6 +28,7 @@ test: setup ## all tests, against the real servers
 test-full: setup ## further tests, against servers of other makers, which it installs
 	@tools/setup --full-tools
 	$(CARGO) test -p aquifer-stack --test adapters -- --ignored another_maker
+	$(CARGO) test -p aquifer --test services -- --ignored another_maker
 
 check: fmt clippy test doc deny ## what must pass before a commit
 

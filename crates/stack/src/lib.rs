@@ -23,6 +23,7 @@ mod seaweedfs;
 mod server;
 mod stack;
 mod tools;
+mod versitygw;
 mod wire;
 
 pub use attached::Attached;
@@ -33,3 +34,4 @@ pub use proxy::{LinkMode, LinkProxy};
 pub use server::{Halt, Phase, Progress, Server};
 pub use stack::Stack;
 pub use tools::Tools;
+pub use versitygw::VersityGw;
