@@ -68,6 +68,7 @@ use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
 use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::buffer::Buffer;
@@ -78,7 +79,7 @@ use crate::dispatch::dispatch;
 use crate::edge::{BufferSeen, Edge};
 use crate::examiner::Examiner;
 use crate::intake::Intake;
-use crate::journal::{Journal, Ledger};
+use crate::journal::{Journal, Ledger, Record};
 use crate::links::Links;
 use crate::pace::{Pacer, Schedule};
 use crate::purge::Purger;
@@ -216,6 +217,11 @@ async fn open_edge(
     let ledger = Ledger::new(!m2c.slow.is_empty());
     let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
     events::journal_opened(journal.ledger().runs(), &recovery);
+    if journal.ledger().generation().is_none() {
+        // Time rises from one journal to the next, and needs nobody to be asked.
+        let generation = Timestamp::now().as_microsecond().max(0) as u64;
+        journal.append(Record::Begun { generation }).await?;
+    }
     let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);
     Ok(Edge {
         buffer_element: m2c.element_name(),
