@@ -54,6 +54,8 @@ pub struct M2cConfig {
     pub buffer_name: String,
     /// Folder of the local journal, on a disk that survives a power cut. Never inside the buffer.
     pub journal: PathBuf,
+    /// Whether this is a rehearsal beside the ingester in service: m2c then tells what it would do and writes to nothing but a journal of its own, which has `.shadow` behind its name.
+    pub shadow: bool,
     /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run. A template may have folders: `run{run}/part_{subrun}.bin`. The first that matches counts.
     pub files: Vec<String>,
     /// What the name of a run file ends with when another program has compressed it. Both are one file, known by what it decodes to.
@@ -123,6 +125,7 @@ impl Default for M2cConfig {
             buffer: PathBuf::new(),
             buffer_name: String::new(),
             journal: PathBuf::new(),
+            shadow: false,
             files: vec!["run{run}.mid".to_owned()],
             encodings: [".gz", ".lz4", ".bz2", ".zst"].map(str::to_owned).into(),
             temporary: [".*", "*.tmp", "*.part"].map(str::to_owned).into(),
@@ -194,6 +197,15 @@ impl M2cConfig {
         } else {
             self.buffer_name.clone()
         }
+    }
+
+    /// Folder of the journal that is used: a rehearsal leaves that of the service alone.
+    pub(crate) fn journal_in_use(&self) -> PathBuf {
+        let mut folder = self.journal.clone().into_os_string();
+        if self.shadow {
+            folder.push(".shadow");
+        }
+        folder.into()
     }
 
     /// Consumer group of this buffer: `m2c.<site>.<buffer>`.

@@ -68,6 +68,8 @@ pub(crate) struct Edge {
     pub spool: Spool,
     /// What was last seen of buffer and disk.
     pub seen: Seen,
+    /// Whether this is a rehearsal: nobody is told anything.
+    pub shadow: bool,
     /// Where the DAQ's people are told.
     pub daq: DaqLog,
 }

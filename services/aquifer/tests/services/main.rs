@@ -15,6 +15,7 @@ mod midas;
 mod purge;
 mod readiness;
 mod secrets;
+mod shadow;
 mod slow_run;
 mod storage;
 mod streaming;
