@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
+.PHONY: test-full soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,11 @@ up: setup ## all services on private servers; Ctrl-C stops them
 
 test: setup ## all tests, against the real servers
 	$(CARGO) test --workspace
+
+test-full: setup ## further tests, against servers of other makers, which it installs
+	@tools/setup --full-tools
+	$(CARGO) test -p aquifer-stack --test adapters -- --ignored another_maker
+	$(CARGO) test -p aquifer --test services -- --ignored another_maker
 
 check: fmt clippy test doc deny ## what must pass before a commit
 

@@ -40,7 +40,7 @@ impl Arrivals {
         let consumer = Consumer::subscribe(kafka, "loadtest", &[RunStored::TOPIC], &options)?;
         Ok(Self {
             consumer,
-            schemas: Schemas::new(kafka),
+            schemas: Schemas::new(kafka)?,
             runs: HashSet::new(),
             repeats: 0,
             bytes: 0,

@@ -128,7 +128,7 @@ async fn trial(
     let producer = Producer::connect(kafka)?;
     let options = ConsumerOptions::default();
     let mut arrivals = Consumer::subscribe(kafka, "loadtest", &[RunStored::TOPIC], &options)?;
-    let schemas = Schemas::new(kafka);
+    let schemas = Schemas::new(kafka)?;
     let m2c = machine
         .processes
         .iter()

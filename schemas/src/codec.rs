@@ -114,6 +114,18 @@ pub fn fingerprint_of(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().map(|first| u64::from_le_bytes(*first))
 }
 
+/// The message of a single object, framed as readers of a registry expect it, under the
+/// `id` that the registry gave to its schema. None if the bytes are no single object.
+pub fn frame_with_id(bytes: &[u8], id: u32) -> Option<Vec<u8>> {
+    fingerprint_of(bytes)?;
+    let datum = &bytes[SINGLE_OBJECT_HEADER..];
+    let mut framed = Vec::with_capacity(CONFLUENT_HEADER + datum.len());
+    framed.push(CONFLUENT);
+    framed.extend_from_slice(&id.to_be_bytes());
+    framed.extend_from_slice(datum);
+    Some(framed)
+}
+
 /// Which schema wrote a datum.
 enum Writer {
     Current(&'static MessageSchema),
@@ -186,7 +198,12 @@ impl Decoder {
             let (head, datum) = header(CONFLUENT_HEADER)?;
             let id = head[1..].iter().fold(0, |id, b| (id << 8) | u32::from(*b));
             let writer = recall(&self.by_id, &id).ok_or(CodecError::UnknownSchemaId(id))?;
-            return Ok((Writer::Foreign(writer), datum));
+            // A schema of this version needs no translation, whoever keeps it.
+            let writer = match current.get(&writer.fingerprint) {
+                Some(schema) if schema.name == writer.name => Writer::Current(schema),
+                _ => Writer::Foreign(writer),
+            };
+            return Ok((writer, datum));
         }
         if !bytes.starts_with(&SINGLE_OBJECT) {
             let start = bytes[..bytes.len().min(SINGLE_OBJECT.len())].to_vec();

@@ -17,7 +17,7 @@ mod wire;
 pub mod words;
 
 pub use announcement::Announcement;
-pub use codec::{CodecError, Decoder, encode};
+pub use codec::{CodecError, Decoder, encode, frame_with_id};
 pub use events::{
     AlertSignal, ClosedFile, DeadLetter, DeadLetterReason, EventsTaken, FileStored, OrderedFile,
     PurgeOrder, Purged, RunClosed, RunOpened, RunStored, SlowSample, StoredFile, TakenEvent,

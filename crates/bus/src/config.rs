@@ -7,6 +7,8 @@ use rdkafka::ClientConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::registry::RegistryConfig;
+
 /// How to reach Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -23,6 +25,8 @@ pub struct KafkaConfig {
     /// Further settings of librdkafka, passed last: TLS and SASL, for example
     /// `"security.protocol" = "SASL_SSL"`. Values never appear in logs or dumps.
     pub properties: BTreeMap<String, Secret>,
+    /// Where schemas are kept beside the bus.
+    pub schema_registry: RegistryConfig,
 }
 
 impl Default for KafkaConfig {
@@ -33,6 +37,7 @@ impl Default for KafkaConfig {
             client_id: "aquifer".to_owned(),
             replication_factor: 1,
             properties: BTreeMap::new(),
+            schema_registry: RegistryConfig::default(),
         }
     }
 }

@@ -82,7 +82,7 @@ pub struct Buried {
 /// Every dead letter that waits for somebody, up to now: those that were replayed or
 /// dismissed are left out.
 pub async fn list(config: &KafkaConfig) -> Result<Vec<Buried>, BusError> {
-    let schemas = Schemas::new(config);
+    let schemas = Schemas::new(config)?;
     let mut tail = Tail::open(config, DeadLetter::TOPIC)?;
     let mut letters = Vec::new();
     let mut settled = HashSet::new();

@@ -7,6 +7,8 @@ use aquifer_schemas::CodecError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
+use crate::registry::RegistryError;
+
 /// A failure on the bus.
 #[derive(Debug, Error)]
 pub enum BusError {
@@ -29,6 +31,9 @@ pub enum BusError {
     /// A message cannot be encoded or decoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The schema registry does not do what it was asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Something took longer than it may.
     #[error("{doing} took longer than {limit:?}")]
     Deadline {
@@ -74,17 +79,19 @@ impl BusError {
         match self {
             Self::Config { .. } | Self::Codec(_) | Self::Topology(_) => true,
             Self::Kafka { reason, .. } => code(reason).is_some_and(is_permanent),
+            Self::Registry(error) => error.is_permanent(),
             Self::Deadline { .. } | Self::Closed(_) | Self::Thread(_) => false,
         }
     }
 
-    /// True if the brokers cannot be reached or cannot serve now: pause and retry
+    /// True if the brokers or the registry cannot be reached or cannot serve now: pause and retry
     /// without limit, and do not blame the message.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Kafka { reason, .. } => {
                 code(reason).is_none_or(|code| !is_permanent(code) && !is_transient(code))
             }
+            Self::Registry(error) => !error.is_permanent(),
             Self::Deadline { .. } => true,
             _ => false,
         }

@@ -3,22 +3,28 @@
 //! Promise: a publication that succeeds is on the log. While the brokers are away the
 //! caller waits, without limit, in a queue of bounded size; a caller with a deadline
 //! puts its own around the future. Dropping the future does not call the message back.
+//! Events are framed for a schema registry here, where one is configured.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aquifer_runtime::retry::{RetryPolicy, retry};
 use aquifer_schemas::{Message, encode};
 use metrics::counter;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::client::Logging;
 use crate::config::KafkaConfig;
 use crate::error::BusError;
+use crate::framing::Framing;
 use crate::metrics as names;
 
 /// Header of the trace that a message belongs to (W3C Trace Context).
@@ -76,6 +82,7 @@ impl OutRecord {
 pub struct Producer {
     inner: FutureProducer<Logging>,
     config: KafkaConfig,
+    framing: Option<Arc<Framing>>,
 }
 
 impl Producer {
@@ -105,6 +112,7 @@ impl Producer {
         Ok(Self {
             inner,
             config: config.clone(),
+            framing: Framing::new(config)?.map(Arc::new),
         })
     }
 
@@ -122,17 +130,43 @@ impl Producer {
             traceparent: traceparent.map(str::to_owned),
             headers: vec![(CE_TYPE.to_owned(), M::NAME.into())],
         };
-        self.publish_raw(&record).await?.await
+        let never = CancellationToken::new();
+        let framing = || self.frame(&record);
+        // A registry that is away is waited for as brokers are.
+        let framed = retry("frame-message", &RetryPolicy::default(), &never, framing).await;
+        let framed =
+            framed.map_err(|error| error.into_last().unwrap_or(BusError::Closed("producer")))?;
+        self.send(&record, &framed).await?.await
     }
 
-    /// Puts a message in the queue and gives a future of its delivery, so that many can
-    /// be on their way in the order in which they were queued. Waits while the queue is
-    /// full.
+    /// Puts an event that was encoded before in the queue, framed as the deployment's
+    /// readers expect it. A schema registry that must be asked and does not answer is an
+    /// error here, so that events of other kinds need not wait for it; otherwise as
+    /// [`Producer::publish_raw`].
+    pub async fn publish_encoded(&self, record: &OutRecord) -> Result<Receipt, BusError> {
+        let value = self.frame(record).await?;
+        self.send(record, &value).await
+    }
+
+    async fn frame<'a>(&self, record: &'a OutRecord) -> Result<Cow<'a, [u8]>, BusError> {
+        match &self.framing {
+            Some(framing) => framing.frame(&record.topic, &record.value).await,
+            None => Ok(record.value.as_slice().into()),
+        }
+    }
+
+    /// Puts a message in the queue, its bytes as they are, and gives a future of its
+    /// delivery, so that many can be on their way in the order in which they were queued.
+    /// Waits while the queue is full.
     pub async fn publish_raw(&self, record: &OutRecord) -> Result<Receipt, BusError> {
+        self.send(record, &record.value).await
+    }
+
+    async fn send(&self, record: &OutRecord, value: &[u8]) -> Result<Receipt, BusError> {
         let topic = self.config.full_name(&record.topic);
         loop {
             let mut message = FutureRecord::<[u8], [u8]>::to(&topic)
-                .payload(&record.value)
+                .payload(value)
                 .headers(record.kafka_headers());
             if let Some(key) = &record.key {
                 message = message.key(key);

@@ -88,7 +88,7 @@ impl Publisher for Producer {
     type Receipt = Receipt;
 
     async fn queue(&self, record: &OutRecord) -> Result<Receipt, BusError> {
-        self.publish_raw(record).await
+        self.publish_encoded(record).await
     }
 }
 
@@ -341,7 +341,7 @@ impl<'a, O: Outbox, P: Publisher> Relay<'a, O, P> {
             debug!(id, %reason, "an announcement was not published, will try again");
         } else if self.refused.insert(id) {
             counter!(names::RELAY_REFUSED).increment(1);
-            error!(id, %reason, "the brokers refuse an announcement for good; it stays in the outbox");
+            error!(id, %reason, "the bus refuses an announcement for good; it stays in the outbox");
         }
     }
 }

@@ -212,6 +212,7 @@ fn options(config: &CatalogueConfig) -> OptsBuilder {
         .tcp_port(config.port)
         .user(Some(&config.user))
         .pass(Some(config.password.reveal()))
+        .ssl_opts(config.ssl())
         // The address that is configured, not a socket that the server suggests.
         .prefer_socket(false)
         .tcp_keepalive(Some(Duration::from_secs(30)))

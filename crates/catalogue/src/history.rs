@@ -68,6 +68,7 @@ impl Month {
     }
 
     /// The month `count` months before.
+    #[must_use]
     pub fn before(self, count: u32) -> Self {
         let ordinal = i64::from(self.year) * 12 + i64::from(self.month) - 1 - i64::from(count);
         Self {

@@ -35,7 +35,7 @@ mod work;
 mod writers;
 
 pub use catalogue::Catalogue;
-pub use config::CatalogueConfig;
+pub use config::{CatalogueConfig, Tls};
 pub use error::CatalogueError;
 pub use facts::{
     Attribute, AttributeValue, BufferCopy, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,

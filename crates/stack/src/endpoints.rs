@@ -18,6 +18,33 @@ pub struct Endpoints {
     pub mariadb: MariaDbEndpoint,
     /// The S3 gateway.
     pub s3: S3Endpoint,
+    /// What TLS needs; `None` where the stack was started without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secure: Option<SecureEndpoint>,
+}
+
+/// How to reach Kafka over TLS, and whom to trust there and at MariaDB.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecureEndpoint {
+    /// PEM certificate of the authority that signed those of the servers.
+    pub ca_file: PathBuf,
+    /// Kafka's `bootstrap.servers` for `SASL_SSL`.
+    pub kafka_bootstrap: String,
+    /// User for SCRAM-SHA-512.
+    pub kafka_user: String,
+    /// The user's password.
+    pub kafka_password: String,
+}
+
+impl fmt::Debug for SecureEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecureEndpoint")
+            .field("ca_file", &self.ca_file)
+            .field("kafka_bootstrap", &self.kafka_bootstrap)
+            .field("kafka_user", &self.kafka_user)
+            .field("kafka_password", &"***")
+            .finish()
+    }
 }
 
 /// How to reach MariaDB.
@@ -108,7 +135,13 @@ mod tests {
             secret_key: "verysecret".into(),
             bucket: "b".into(),
         };
-        let text = format!("{mariadb:?} {s3:?}");
+        let secure = SecureEndpoint {
+            ca_file: "/c".into(),
+            kafka_bootstrap: "127.0.0.1:3".into(),
+            kafka_user: "u".into(),
+            kafka_password: "verysecret".into(),
+        };
+        let text = format!("{mariadb:?} {s3:?} {secure:?}");
         assert!(!text.contains("verysecret"), "{text}");
         assert_eq!(mariadb.url(), "mysql://u:verysecret@127.0.0.1:1/d");
     }

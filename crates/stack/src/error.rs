@@ -56,6 +56,9 @@ pub enum StackError {
         /// What the system said.
         source: io::Error,
     },
+    /// Certificates could not be made.
+    #[error("cannot make certificates: {0}")]
+    Certificates(rcgen::Error),
     /// A server's folder could not be made.
     #[error("{server}: `{program}` failed ({status}); it said:\n{output}")]
     Prepare {

@@ -29,6 +29,12 @@ pub(crate) fn format(plan: &Plan, data: &Path) -> Result<Command, StackError> {
         .arg("kafka.tools.StorageTool")
         .args(["format", "--cluster-id", &cluster_id()?, "--config"])
         .arg(settings);
+    if let Some(secure) = &plan.endpoints.secure {
+        let (user, password) = (&secure.kafka_user, &secure.kafka_password);
+        command
+            .arg("--add-scram")
+            .arg(format!("SCRAM-SHA-512=[name={user},password={password}]"));
+    }
     Ok(command)
 }
 
@@ -77,16 +83,24 @@ fn java(plan: &Plan) -> Result<Command, StackError> {
 fn settings(plan: &Plan, data: &Path) -> String {
     let (broker, controller) = (plan.ports.kafka(), plan.ports.kafka_controller());
     let (behind_link, link) = (plan.ports.kafka_behind_link(), plan.ports.kafka_link());
+    let (secure, tls) = match &plan.certificates {
+        Some(certificates) => (
+            format!(",SECURE://127.0.0.1:{}", plan.ports.kafka_secure()),
+            secure_settings(&certificates.chain_with_key),
+        ),
+        None => (String::new(), String::new()),
+    };
     format!(
         "\
+{tls}\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{behind_link},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{link}
+listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{behind_link}{secure},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},LINK://127.0.0.1:{link}{secure}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,SECURE:SASL_SSL
 log.dirs={data}
 num.network.threads=2
 num.io.threads=4
@@ -111,6 +125,20 @@ group.consumer.heartbeat.interval.ms=1000
 group.consumer.min.heartbeat.interval.ms=1000
 ",
         data = data.display()
+    )
+}
+
+/// The listener for clients with TLS and a password.
+fn secure_settings(chain_with_key: &Path) -> String {
+    format!(
+        "\
+listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secure.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={}
+",
+        chain_with_key.display()
     )
 }
 

@@ -6,6 +6,7 @@
 //! them again. Topics, tables and objects are left to those who use the servers.
 
 mod attached;
+mod certificates;
 mod endpoints;
 mod error;
 mod folder;
@@ -22,13 +23,15 @@ mod seaweedfs;
 mod server;
 mod stack;
 mod tools;
+mod versitygw;
 mod wire;
 
 pub use attached::Attached;
-pub use endpoints::{Endpoints, MariaDbEndpoint, S3Endpoint};
+pub use endpoints::{Endpoints, MariaDbEndpoint, S3Endpoint, SecureEndpoint};
 pub use error::StackError;
 pub use options::{StackOptions, TokenIssuer};
 pub use proxy::{LinkMode, LinkProxy};
 pub use server::{Halt, Phase, Progress, Server};
 pub use stack::Stack;
 pub use tools::Tools;
+pub use versitygw::VersityGw;

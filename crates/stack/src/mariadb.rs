@@ -49,6 +49,13 @@ pub(crate) fn serve(plan: &Plan) -> Result<Command, StackError> {
         ))
         .arg("--innodb-log-file-size=128M")
         .arg(format!("--innodb-flush-log-at-trx-commit={flush}"));
+    if let Some(certificates) = &plan.certificates {
+        command
+            .arg(format!("--ssl-ca={}", certificates.authority.display()))
+            .arg(format!("--ssl-cert={}", certificates.chain.display()))
+            .arg(format!("--ssl-key={}", certificates.key.display()))
+            .arg("--require-secure-transport=ON");
+    }
     as_root(&mut command);
     Ok(command)
 }

@@ -23,6 +23,10 @@ pub struct StackOptions {
     pub start_deadline: Duration,
     /// `true`: the folder must be new, and is removed with the servers.
     pub ephemeral: bool,
+    /// `true`: Kafka and MariaDB can be reached over TLS with a certificate of the stack's
+    /// own authority, Kafka with SCRAM-SHA-512, and MariaDB takes nobody without. Kafka's
+    /// other listeners stay as they are. Choose it when the folder is new.
+    pub secure: bool,
     /// Whose tokens S3 gives keys for; nobody's by default.
     pub token_issuer: Option<TokenIssuer>,
 }
@@ -53,6 +57,7 @@ impl StackOptions {
             kafka_heap_mib: 512,
             start_deadline: Duration::from_mins(1),
             ephemeral: false,
+            secure: false,
             token_issuer: None,
         }
     }

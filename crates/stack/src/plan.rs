@@ -14,13 +14,14 @@ use std::time::Instant;
 use nix::unistd::Uid;
 use tokio::time::sleep;
 
+use crate::certificates::Certificates;
 use crate::folder::{Folder, remove_tree, tail};
 use crate::ports::Ports;
 use crate::process::{MARK, POLL};
 use crate::record::Record;
 use crate::{
-    Endpoints, MariaDbEndpoint, Phase, S3Endpoint, Server, StackError, StackOptions, kafka,
-    mariadb, seaweedfs,
+    Endpoints, MariaDbEndpoint, Phase, S3Endpoint, SecureEndpoint, Server, StackError,
+    StackOptions, kafka, mariadb, seaweedfs,
 };
 
 /// The programs' search path; scripts among them call others by name.
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) folder: Folder,
     pub(crate) ports: Ports,
     pub(crate) endpoints: Endpoints,
+    /// What the servers prove themselves with, where they speak TLS.
+    pub(crate) certificates: Option<Certificates>,
     /// Marks the processes of this start: `<random>:<root>`.
     pub(crate) mark: String,
 }
@@ -50,6 +53,23 @@ impl Plan {
         let ports = Ports::claim(record.map(|record| record.port_base), seed)?;
         let before = record.map(|record| &record.endpoints);
         let kept = |secret: Option<&String>| secret.cloned().map_or_else(secret_word, Ok);
+        let certificates = options
+            .secure
+            .then(|| Certificates::make(&folder))
+            .transpose()?;
+        let password = before.and_then(|before| before.secure.as_ref());
+        let password = password.map(|before| &before.kafka_password);
+        let secure = certificates
+            .as_ref()
+            .map(|certificates| {
+                Ok::<_, StackError>(SecureEndpoint {
+                    ca_file: certificates.authority.clone(),
+                    kafka_bootstrap: format!("127.0.0.1:{}", ports.kafka_secure()),
+                    kafka_user: NAME.to_owned(),
+                    kafka_password: kept(password)?,
+                })
+            })
+            .transpose()?;
         let endpoints = Endpoints {
             root: folder.root().to_path_buf(),
             kafka_bootstrap: format!("127.0.0.1:{}", ports.kafka()),
@@ -68,6 +88,7 @@ impl Plan {
                 secret_key: kept(before.map(|before| &before.s3.secret_key))?,
                 bucket: NAME.to_owned(),
             },
+            secure,
         };
         let mark = format!("{}:{}", secret_word()?, folder.root().display());
         Ok(Self {
@@ -75,6 +96,7 @@ impl Plan {
             folder,
             ports,
             endpoints,
+            certificates,
             mark,
         })
     }

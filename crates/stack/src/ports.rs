@@ -77,6 +77,11 @@ impl Ports {
         self.base + 14
     }
 
+    /// Where the broker listens for clients with TLS.
+    pub(crate) fn kafka_secure(&self) -> u16 {
+        self.base + 15
+    }
+
     pub(crate) fn mariadb(&self) -> u16 {
         self.base + 2
     }
@@ -140,6 +145,7 @@ mod tests {
         let ports = Ports::claim(None, 500).unwrap();
         let mut all = vec![ports.kafka(), ports.kafka_controller(), ports.mariadb()];
         all.extend([ports.kafka_behind_link(), ports.kafka_link()]);
+        all.push(ports.kafka_secure());
         for (_, http, grpc) in ports.weed() {
             all.extend([http, grpc]);
         }

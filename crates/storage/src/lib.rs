@@ -12,6 +12,7 @@ mod growing;
 mod key;
 mod pool;
 mod posix;
+mod rehearsal;
 mod s3;
 mod source;
 
@@ -23,5 +24,6 @@ pub use error::{Found, StorageError};
 pub use growing::{GrowingUpload, GrowingUploads, ListedPart, PartReceipt, StoredBytes};
 pub use key::{KeyError, ObjectKey, ObjectMeta};
 pub use posix::{PosixConfig, PosixElement};
+pub use rehearsal::Rehearsal;
 pub use s3::{Races, S3Config, S3Element, UnsignedPayload, WebIdentity};
 pub use source::{SourceFile, Tap, open_regular};

@@ -71,7 +71,7 @@ pub(crate) async fn scale(args: &ScaleArgs) -> anyhow::Result<bool> {
         }
         None => write!(std::io::stdout(), "{text}")?,
     }
-    Ok(trial.answers.iter().all(|answer| answer.in_time()))
+    Ok(trial.answers.iter().all(questions::Answer::in_time))
 }
 
 async fn measure(args: &ScaleArgs, server: &MariaDbEndpoint) -> anyhow::Result<Trial> {

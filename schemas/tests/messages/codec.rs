@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use aquifer_schemas::{
     AlertSignal, CodecError, DeadLetter, Decoder, FileStored, Message, RunClosed, RunOpened,
-    RunStored, encode, schemas,
+    RunStored, encode, frame_with_id, schemas,
 };
 use proptest::prelude::*;
 
@@ -330,5 +330,22 @@ proptest! {
         let opened = RunOpened { run, version, run_type, attributes, started_at, ..samples::run_opened() };
         round_trip(&opened);
         round_trip(&DeadLetter { value, attempts: version, ..samples::dead_letter() });
+    }
+}
+
+#[test]
+fn a_single_object_is_framed_for_readers_of_a_registry() {
+    let event = samples::run_opened();
+    let single = encode(&event).unwrap();
+    let framed = frame_with_id(&single, 0x0102_0304).unwrap();
+    assert_eq!(framed[..5], [0, 1, 2, 3, 4], "00 and the id, big end first");
+    assert_eq!(framed[5..], single[10..], "the datum as it was");
+    let decoder = Decoder::new();
+    decoder
+        .learn_id(0x0102_0304, RunOpened::schema().json)
+        .unwrap();
+    assert_eq!(decoder.decode::<RunOpened>(&framed).unwrap(), event);
+    for other in [framed.as_slice(), b"", b"\xC3\x01short", b"{}"] {
+        assert_eq!(frame_with_id(other, 1), None, "{other:?}");
     }
 }

@@ -96,6 +96,8 @@ pub(crate) struct Open {
 pub(crate) struct Buffer {
     rules: BufferRules,
     watch: Watch,
+    /// Whether another ingester may have it too: this one only looks.
+    shared: bool,
     root: Option<Root>,
     rechecked: Option<Instant>,
     seen: HashSet<u64>,
@@ -117,10 +119,19 @@ impl Buffer {
         Self {
             watch: Watch::new(rules.clone(), examiner),
             rules,
+            shared: false,
             root: None,
             rechecked: None,
             seen: HashSet::new(),
             activity: HashMap::new(),
+        }
+    }
+
+    /// The same beside the ingester in service: the folder is nobody's claim.
+    pub(crate) fn beside_another(self) -> Self {
+        Self {
+            shared: true,
+            ..self
         }
     }
 
@@ -129,14 +140,18 @@ impl Buffer {
         self.watch.open()
     }
 
-    /// Makes the folder this process's own, if it is there.
+    /// Makes the folder this process's own, if it is there and not shared.
     pub(crate) fn claim(&mut self) -> io::Result<()> {
         let folder = &self.rules.folder;
         let place = place(folder)?;
         if self.root.as_ref().is_none_or(|root| root.place != place) {
             // Given up first: the same folder may have come back under another number.
             self.root = None;
-            let claim = Claim::take(folder).map_err(io::Error::other)?;
+            let claim = if self.shared {
+                Claim::none()
+            } else {
+                Claim::take(folder).map_err(io::Error::other)?
+            };
             self.rechecked = None;
             self.root = Some(Root {
                 place,

@@ -29,11 +29,16 @@ pub(crate) enum ClaimError {
 /// The folder is this process's, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    /// Kept for the lock that it holds; `None` where the file system has none.
+    /// Kept for the lock that it holds; `None` where nothing is locked.
     _lock: Option<Flock<File>>,
 }
 
 impl Claim {
+    /// Leaves the folder to whoever has it.
+    pub(crate) fn none() -> Self {
+        Self { _lock: None }
+    }
+
     /// Locks the folder.
     pub(crate) fn take(folder: &Path) -> Result<Self, ClaimError> {
         let opened = File::open(folder)?;

@@ -65,6 +65,8 @@ pub struct M2cConfig {
     pub buffer_name: String,
     /// Folder of the local journal, on a disk that survives a power cut. Never inside the buffer.
     pub journal: PathBuf,
+    /// Whether this is a rehearsal beside the ingester in service: m2c then tells what it would do and writes to nothing but a journal of its own, which has `.shadow` behind its name.
+    pub shadow: bool,
     /// Templates of run files: `{run}` is the run number (any number of digits), `{subrun}` the ordinal within the run, and a field of any other name letters and digits for an attribute of the run. A template may have folders: `run{run}/part_{subrun}.bin`. The first that matches counts.
     pub files: Vec<String>,
     /// What run files are. Of MIDAS files begin, settings and events are read; opaque ones are only stored.
@@ -136,6 +138,7 @@ impl Default for M2cConfig {
             buffer: PathBuf::new(),
             buffer_name: String::new(),
             journal: PathBuf::new(),
+            shadow: false,
             files: vec!["run{run}.mid".to_owned()],
             format: FileFormat::default(),
             encodings: [".gz", ".lz4", ".bz2", ".zst"].map(str::to_owned).into(),
@@ -225,6 +228,15 @@ impl M2cConfig {
         } else {
             self.buffer_name.clone()
         }
+    }
+
+    /// Folder of the journal that is used: a rehearsal leaves that of the service alone.
+    pub(crate) fn journal_in_use(&self) -> PathBuf {
+        let mut folder = self.journal.clone().into_os_string();
+        if self.shadow {
+            folder.push(".shadow");
+        }
+        folder.into()
     }
 
     /// Consumer group of this buffer: `m2c.<site>.<buffer>`.

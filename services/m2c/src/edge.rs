@@ -9,7 +9,7 @@ use aquifer_catalogue::Catalogue;
 use aquifer_profile::Classifier;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_schemas::{RunId, RunNumber, RunVersion, Site};
-use aquifer_storage::StorageElement;
+use aquifer_storage::{KeyError, ObjectKey, StorageElement};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,8 @@ pub(crate) struct Edge {
     pub spool: Spool,
     /// What was last seen of buffer and disk.
     pub seen: Seen,
+    /// Whether this is a rehearsal: nobody is told anything.
+    pub shadow: bool,
     /// Where the DAQ's people are told.
     pub daq: DaqLog,
 }
@@ -98,6 +100,18 @@ impl Edge {
             site: self.site.clone(),
             number,
             version,
+        }
+    }
+
+    /// The key under which this ingester writes. Where the storage does not keep two
+    /// writers of one key apart, it ends in the journal's generation: an ingester that
+    /// was replaced and does not know it writes beside its successor's objects.
+    pub(crate) fn own_key(&self, key: ObjectKey) -> Result<ObjectKey, KeyError> {
+        let capabilities = self.storage.capabilities();
+        let kept_apart = capabilities.is_none_or(|known| known.conditional_put);
+        match self.journal.ledger().generation() {
+            Some(generation) if !kept_apart => key.with_generation(generation),
+            _ => Ok(key),
         }
     }
 

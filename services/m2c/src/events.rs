@@ -29,6 +29,11 @@ pub(crate) fn journal_opened(runs: usize, recovery: &Recovery) {
     }
 }
 
+pub(crate) fn rehearses(journal: &Path) {
+    let journal = journal.display();
+    tracing::info!(%journal, "this is a rehearsal: nothing is stored, recorded or announced");
+}
+
 pub(crate) fn journal_failed(error: &JournalError) {
     tracing::error!(%error, "nothing can be remembered: runs wait in the buffer");
     counter!(names::JOURNAL_FAILURES).increment(1);

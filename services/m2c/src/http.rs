@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `POST /v1/run-opened`, `POST /v1/run-closed` | 202 when the journal has it on disk |
 //! | `GET /v1/status` | a [`Status`](crate::Status) |
+//! | `GET /v1/shadow` | of a rehearsal, a list of [`ShadowRun`](crate::ShadowRun) |
 //!
 //! 400 names the field that is wrong, 401 asks for the token, 409 says what stands
 //! against it, 415 asks for JSON, 503 says that nothing can be remembered now. The
@@ -31,6 +32,7 @@ use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Closure, Knowledge, Record};
 use crate::notice::{ClosedNotice, OpenedNotice};
+use crate::shadow;
 use crate::spool::Letter;
 use crate::status::gather;
 use crate::steps;
@@ -72,6 +74,8 @@ enum Refusal {
     Contradiction(String),
     /// It cannot be remembered now.
     Forgetful(String),
+    /// This is no rehearsal.
+    InService,
 }
 
 impl Door {
@@ -81,6 +85,7 @@ impl Door {
             .route("/v1/run-opened", post(run_opened))
             .route("/v1/run-closed", post(run_closed))
             .route("/v1/status", get(status))
+            .route("/v1/shadow", get(shadow))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))
             .with_state(self.clone())
     }
@@ -124,8 +129,10 @@ impl Desk {
         records: Vec<Record>,
     ) -> Result<(), Refusal> {
         let forgetful = |error: String| Refusal::Forgetful(error);
-        let put = self.edge.spool.put(letter, Some(trace)).await;
-        put.map_err(|error| forgetful(error.to_string()))?;
+        if !self.edge.shadow {
+            let put = self.edge.spool.put(letter, Some(trace)).await;
+            put.map_err(|error| forgetful(error.to_string()))?;
+        }
         for record in records {
             let kept = self.edge.journal.append(record).await;
             kept.map_err(|error| {
@@ -203,6 +210,14 @@ async fn status(State(door): State<Door>) -> Result<Response, Refusal> {
     let gathered = tokio::task::spawn_blocking(move || gather(&edge)).await;
     let status = gathered.map_err(|error| Refusal::Forgetful(error.to_string()))?;
     Ok(Json(status).into_response())
+}
+
+async fn shadow(State(door): State<Door>) -> Result<Response, Refusal> {
+    let edge = &door.desk()?.edge;
+    if !edge.shadow {
+        return Err(Refusal::InService);
+    }
+    Ok(Json(shadow::gather(edge)).into_response())
 }
 
 /// What the announcement says of a stored file that is not so: the file in the buffer is
@@ -292,6 +307,10 @@ impl IntoResponse for Refusal {
             Self::Stranger => plain(
                 StatusCode::UNAUTHORIZED,
                 "the token is missing or wrong; hint: send `Authorization: Bearer …`, see m2c.token",
+            ),
+            Self::InService => plain(
+                StatusCode::NOT_FOUND,
+                "this ingester is in service; hint: `aquifer m2c --shadow` runs a rehearsal",
             ),
             Self::NotJson => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

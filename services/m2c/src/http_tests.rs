@@ -47,6 +47,7 @@ async fn edge(folder: &Path) -> Edge {
         ..S3Config::default()
     };
     Edge {
+        shadow: false,
         site: "LAB".parse().unwrap(),
         buffer_element: "LAB-buffer".to_owned(),
         rules: config.rules().unwrap(),

@@ -45,6 +45,7 @@ mod rules;
 mod said;
 mod scan;
 mod secrets;
+mod shadow;
 mod side_file;
 mod signals;
 mod source;
@@ -69,8 +70,9 @@ use aquifer_profile::{Classifier, Experiment, Fault, FileTemplate, Files, Templa
 use aquifer_runtime::notify;
 use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, TaskKind};
-use aquifer_storage::{ObjectKey, S3Config, S3Element, StorageElement};
+use aquifer_storage::{ObjectKey, Rehearsal, S3Config, S3Element, StorageElement};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::buffer::Buffer;
@@ -81,7 +83,7 @@ use crate::dispatch::dispatch;
 use crate::edge::{BufferSeen, Edge};
 use crate::examiner::Examiner;
 use crate::intake::Intake;
-use crate::journal::{Journal, Ledger};
+use crate::journal::{Journal, Ledger, Record};
 use crate::links::Links;
 use crate::pace::{Pacer, Schedule};
 use crate::purge::Purger;
@@ -105,6 +107,7 @@ pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
 pub use purge::TRASH;
 pub use rules::BufferRules as Rules;
 pub use said::Said;
+pub use shadow::{ShadowFate, ShadowFile, ShadowObject, ShadowRun};
 pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
 pub use tap::{SlowBank, TapConfig};
@@ -146,6 +149,9 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
     let log = if heard { log } else { DaqLog::default() };
     let (examiner, examination) = Examiner::new();
     let mut buffer = Buffer::new(settings.m2c.rules().context("m2c")?, examiner.clone());
+    if settings.m2c.shadow {
+        buffer = buffer.beside_another();
+    }
     if let Err(error) = buffer.claim() {
         // A disk that is not mounted yet is waited for; another ingester is not.
         let in_use = error
@@ -167,14 +173,24 @@ pub async fn run(settings: Settings, door: Door, context: Context) -> anyhow::Re
         scan::scan_forever(edge.clone(), buffer, interval).boxed(),
     );
     critical("store", store_forever(edge.clone(), m2c.clone()).boxed());
+    if m2c.stream.enabled {
+        critical("follow", stream::follow_forever(edge.clone()).boxed());
+    }
+    if m2c.shadow {
+        events::rehearses(&m2c.journal_in_use());
+        for link in [&edge.links.catalogue, &edge.links.bus] {
+            link.not_needed("a rehearsal does not ask it");
+        }
+        let seen = edge.seen.clone();
+        notify::ready();
+        notify::keep_alive(&context.shutdown, move || seen.last_listed()).await;
+        return Ok(());
+    }
     critical("record", record_forever(edge.clone(), m2c.clone()).boxed());
     critical(
         "watch",
         watch::watch_forever(edge.clone(), m2c.watch.clone()).boxed(),
     );
-    if m2c.stream.enabled {
-        critical("follow", stream::follow_forever(edge.clone()).boxed());
-    }
     // Whatever becomes of it, runs are stored.
     context.tasks.spawn(
         "tap",
@@ -221,9 +237,15 @@ async fn open_edge(
     let classifier = m2c.classifier(&settings.experiment)?;
     let schedule = Schedule::parse(&m2c.bandwidth).context("m2c.bandwidth")?;
     let ledger = Ledger::new(!m2c.slow.is_empty());
-    let (journal, recovery) = Journal::open_with(&m2c.journal, ledger)?;
+    let folder = m2c.journal_in_use();
+    let (journal, recovery) = Journal::open_with(&folder, ledger)?;
     events::journal_opened(journal.ledger().runs(), &recovery);
-    let storage: Arc<dyn StorageElement> = Arc::new(S3Element::new(settings.storage.clone())?);
+    if journal.ledger().generation().is_none() {
+        // Time rises from one journal to the next, and needs nobody to be asked.
+        let generation = Timestamp::now().as_microsecond().max(0) as u64;
+        journal.append(Record::Begun { generation }).await?;
+    }
+    let storage = storage(&settings.storage, m2c.shadow)?;
     Ok(Edge {
         buffer_element: m2c.element_name(),
         rules,
@@ -244,10 +266,22 @@ async fn open_edge(
         site,
         links: Links::new(context),
         pacer: Pacer::new(schedule),
-        spool: Spool::open(&m2c.journal.join("outbox"))?,
+        spool: Spool::open(&folder.join("outbox"))?,
+        shadow: m2c.shadow,
         seen: Seen::default(),
         daq,
     })
+}
+
+/// Where files go: into the configured storage, or nowhere.
+fn storage(config: &S3Config, shadow: bool) -> anyhow::Result<Arc<dyn StorageElement>> {
+    if shadow {
+        let (name, location) = (&config.element, &config.bucket);
+        let part_size = config.part_size_mib << 20;
+        let rehearsal = Rehearsal::new(name, location, part_size, config.parts_in_flight);
+        return Ok(Arc::new(rehearsal));
+    }
+    Ok(Arc::new(S3Element::new(config.clone())?))
 }
 
 /// Waits for the storage, finds out what it enforces, and stores runs.
@@ -330,7 +364,7 @@ async fn introduce(
 async fn take_in_forever(edge: Edge, settings: Settings) -> anyhow::Result<()> {
     let (link, shutdown) = (edge.links.bus.clone(), edge.shutdown.clone());
     let producer = Producer::connect(&settings.kafka)?;
-    let schemas = Schemas::new(&settings.kafka);
+    let schemas = Schemas::new(&settings.kafka)?;
     let group = settings.m2c.group();
     let ask = || producer.ask(BUS_PATIENCE);
     let looking = async {

@@ -115,6 +115,12 @@ impl Link {
         self.inner.health.ready();
     }
 
+    /// It is not to be asked, for a reason: that is in order.
+    pub(crate) fn not_needed(&self, why: &str) {
+        self.missed(why);
+        self.inner.health.ready();
+    }
+
     /// It did not answer.
     pub(crate) fn missed(&self, why: &str) {
         let mut state = self.lock();

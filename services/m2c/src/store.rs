@@ -211,6 +211,7 @@ impl Store {
             .edge
             .keys
             .file(run, source.key_name())
+            .and_then(|key| self.edge.own_key(key))
             .map_err(|error| RetryError::Permanent(error.into()))?;
         let meta = object_meta(active).map_err(RetryError::Permanent)?;
         let path = self.edge.rules.path(&source.disk);
@@ -467,6 +468,7 @@ impl Store {
                 .edge
                 .keys
                 .manifest(run, n)
+                .and_then(|key| self.edge.own_key(key))
                 .map_err(|error| Self::manifest_failed(run, &error.into()))?;
             let put = retry(
                 "put-manifest",

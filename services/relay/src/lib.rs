@@ -112,8 +112,14 @@ impl Publisher for WatchedBus<'_> {
     type Receipt = BoxFuture<'static, Result<(), BusError>>;
 
     async fn queue(&self, record: &OutRecord) -> Result<Self::Receipt, BusError> {
-        let mut receipt = self.producer.queue(record).await?;
         let health = self.health.clone();
+        let queued = self.producer.queue(record).await;
+        if let Err(error) = &queued
+            && !error.is_permanent()
+        {
+            health.not_ready(error.to_string());
+        }
+        let mut receipt = queued?;
         Ok(Box::pin(async move {
             let in_time = tokio::time::timeout(ACKNOWLEDGED, &mut receipt).await;
             let delivered = if let Ok(delivered) = in_time {

@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod world;

@@ -72,7 +72,7 @@ fn compare(operator: Operator, wanted: &Wanted, of: &str) -> Condition {
             [(*flag).into()],
         ),
         // As a DAQ writes its flags.
-        Wanted::Number(number) if *number == 0.0 || *number == 1.0 => Condition::new(
+        Wanted::Number(number) if is_flag(*number) => Condition::new(
             format!("COALESCE({of}.number_value{sign}?,{of}.bool_value{sign}?,FALSE)"),
             [(*number).into(), (*number).into()],
         ),
@@ -81,6 +81,11 @@ fn compare(operator: Operator, wanted: &Wanted, of: &str) -> Condition {
             [(*number).into()],
         ),
     }
+}
+
+/// Whether a number may stand for a flag.
+fn is_flag(number: f64) -> bool {
+    [0.0, 1.0].contains(&number)
 }
 
 /// A pattern of SQL.
@@ -116,11 +121,11 @@ pub(super) fn leads(expr: &Expr) -> Vec<Lead> {
     }
 }
 
-fn lead(test: &Test) -> Option<Lead> {
-    let Predicate::Compare(operator, wanted) = &test.predicate else {
+fn lead(of: &Test) -> Option<Lead> {
+    let Predicate::Compare(operator, wanted) = &of.predicate else {
         return None;
     };
-    let name = Value::from(test.name.text.as_str());
+    let name = Value::from(of.name.text.as_str());
     let ordered = *operator == Operator::Equal;
     match wanted {
         Wanted::Text(text) if ordered => {
@@ -132,14 +137,14 @@ fn lead(test: &Test) -> Option<Lead> {
             })
         }
         // A flag may be meant, which is in no index.
-        Wanted::Number(number) if *number != 0.0 && *number != 1.0 => {
+        Wanted::Number(number) if !is_flag(*number) => {
             if *operator == Operator::NotEqual {
                 return None;
             }
-            let text = format!("d.name=? AND d.number_value{}?", operator.as_str());
+            let range = format!("d.name=? AND d.number_value{}?", operator.as_str());
             Some(Lead {
                 index: "attribute_number",
-                condition: Condition::new(text, [name, (*number).into()]),
+                condition: Condition::new(range, [name, (*number).into()]),
                 ordered,
             })
         }

@@ -55,7 +55,7 @@ pub(crate) fn consumer(config: &KafkaConfig, group: &str, topic: &str) -> Consum
     Consumer::subscribe(config, group, &[topic], &ConsumerOptions::default()).unwrap()
 }
 
-fn opened(run: u64) -> RunOpened {
+pub(crate) fn opened(run: u64) -> RunOpened {
     RunOpened {
         event_id: event_id(&format!("LNGS/{run}"), "opened", 1),
         site: "LNGS".parse().unwrap(),
@@ -153,7 +153,7 @@ fn events_of_other_versions_are_read() {
         assert_eq!(delivery.traceparent.as_deref(), Some("00-trace"));
         assert_eq!(delivery.headers["ce-type"], b"aquifer.RunOpened");
         assert_eq!(delivery.key.as_deref(), Some(b"LNGS/7".as_slice()));
-        let schemas = Schemas::new(&config);
+        let schemas = Schemas::new(&config).unwrap();
         let event: RunOpened = schemas.decode(&delivery.payload).await.unwrap();
         assert_eq!(event, opened(7));
 
@@ -178,7 +178,7 @@ fn events_of_other_versions_are_read() {
             ..OutRecord::default()
         };
         producer.publish_raw(&record).await.unwrap().await.unwrap();
-        let fresh = Schemas::new(&config);
+        let fresh = Schemas::new(&config).unwrap();
         assert_eq!(fresh.decode::<RunOpened>(&bytes).await.unwrap(), opened(7));
         delivery.ack.done();
         consumer.close(PATIENCE).await.unwrap();

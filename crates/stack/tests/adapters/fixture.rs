@@ -4,7 +4,7 @@
 //! Nobody stops them: they end, and their folders go, when the test process ends. Tests
 //! therefore use names of their own for topics, databases and keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::LazyLock;
 use std::thread;
@@ -28,6 +28,8 @@ static SHARED: LazyLock<Stack> = LazyLock::new(|| start("shared"));
 
 static BREAKABLE: LazyLock<Mutex<Stack>> = LazyLock::new(|| Mutex::new(start("breakable")));
 
+static SECURE: LazyLock<Stack> = LazyLock::new(|| start_with("secure", true));
+
 static ISSUER: LazyLock<Issuer> = LazyLock::new(|| {
     let start = || block_on(Issuer::start());
     // On a thread of its own, so that the first to ask may stand in a future.
@@ -44,11 +46,16 @@ pub(crate) fn issuer() -> &'static Issuer {
 }
 
 fn start(name: &str) -> Stack {
+    start_with(name, false)
+}
+
+fn start_with(name: &str, secure: bool) -> Stack {
     // The stack removes its folder itself: a static is never dropped.
     let root = parent().join(format!("{name}-{}", process::id()));
     let mut options = StackOptions::new(root, tools());
     options.mariadb_durable = false;
     options.ephemeral = true;
+    options.secure = secure;
     options.token_issuer = Some(issuer().as_known_to_s3());
     // On a thread of its own, so that the first to ask may stand in a future.
     let start = || block_on(Stack::start(options, &mut |_| {}));
@@ -60,6 +67,11 @@ fn start(name: &str) -> Stack {
 /// The shared stack, running.
 pub(crate) fn stack() -> &'static Endpoints {
     SHARED.endpoints()
+}
+
+/// A stack whose servers are reached over TLS, running.
+pub(crate) fn secure_stack() -> &'static Endpoints {
+    SECURE.endpoints()
 }
 
 /// A stack whose servers a test may kill and change while it holds it. It gives them
@@ -76,8 +88,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 
 /// The programs that `make setup` installed.
 pub(crate) fn tools() -> Tools {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Tools::locate(&Tools::cache(&repository)).unwrap_or_else(|error| panic!("{error}"))
+    Tools::locate(&cache()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Where they are.
+pub(crate) fn cache() -> PathBuf {
+    Tools::cache(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
 }
 
 /// A new folder below the build's own, where there is space and nobody minds.

@@ -8,5 +8,7 @@ mod clients;
 mod fixture;
 mod issuer;
 mod outages;
+mod registry;
+mod secure;
 mod stack;
 mod storage;

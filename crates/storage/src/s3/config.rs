@@ -76,6 +76,10 @@ pub struct S3Config {
     /// over TLS and within this machine, always, or never. A server whose probe shows
     /// that it does not take it gets signed ones.
     pub unsigned_payload: UnsignedPayload,
+    /// Whether conditional writes are believed in where the probe sees them hold. Where
+    /// not, or where they do not hold, two writers of one key could overwrite each other:
+    /// keys then end in a number of their writer's own (`run00042.mid.g1790000000000000`).
+    pub trust_conditional_writes: bool,
     /// File with PEM certificates that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
     /// Size of a part in MiB, 5 to 5120. Files of up to one part are stored in one
@@ -106,6 +110,7 @@ impl Default for S3Config {
             web_identity: WebIdentity::default(),
             path_style: true,
             unsigned_payload: UnsignedPayload::default(),
+            trust_conditional_writes: true,
             ca_file: None,
             part_size_mib: 16,
             parts_in_flight: 4,

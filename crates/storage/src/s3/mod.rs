@@ -142,7 +142,9 @@ impl StorageElement for S3Element {
     }
 
     async fn probe(&self) -> Result<Capabilities, StorageError> {
-        let found = self.find_capabilities().await?;
+        let mut found = self.find_capabilities().await?;
+        found.conditional_put &= self.bucket.config.trust_conditional_writes;
+        found.conditional_complete &= self.bucket.config.trust_conditional_writes;
         *self
             .capabilities
             .lock()

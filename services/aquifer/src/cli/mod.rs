@@ -13,6 +13,7 @@ mod runs;
 mod service;
 mod sites;
 mod storage;
+mod template;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,7 @@ pub(crate) use runs::*;
 pub(crate) use service::*;
 pub(crate) use sites::*;
 pub(crate) use storage::*;
+pub(crate) use template::KeyTemplate;
 
 /// From the detector's disk to the people who need the data; nothing is lost unsaid.
 #[derive(Debug, Parser)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aquifer_m2c::Status;
+use serde::de::DeserializeOwned;
 
 use crate::cli::M2cStatusArgs;
 use crate::config::Config;
@@ -22,13 +23,9 @@ const NO_ANSWER: u8 = 2;
 /// Prints the status; the exit code says whether the host can be switched off.
 pub(super) async fn run(config: Config, args: M2cStatusArgs) -> anyhow::Result<ExitCode> {
     let url = args.url.unwrap_or_else(|| url_of(config.m2c.listen));
-    let status = match ask(&url).await {
+    let status: Status = match ask(&url, "status").await {
         Ok(status) => status,
-        Err(error) => {
-            let hint = "does m2c run on this host? `--url` or `m2c.listen` say where it is asked";
-            failure::report(&Hinted::new(format!("{error:#}"), hint).into());
-            return Ok(ExitCode::from(NO_ANSWER));
-        }
+        Err(error) => return Ok(no_answer(&error)),
     };
     if args.json {
         output::json(&status)?;
@@ -40,14 +37,22 @@ pub(super) async fn run(config: Config, args: M2cStatusArgs) -> anyhow::Result<E
     Ok(ExitCode::from(u8::from(!status.safe_to_switch_off)))
 }
 
-async fn ask(url: &str) -> anyhow::Result<Status> {
-    let page = format!("{}/v1/status", url.trim_end_matches('/'));
-    let no_answer = || format!("no status from {page}");
+/// Says that there was no answer, and what to do.
+pub(super) fn no_answer(error: &anyhow::Error) -> ExitCode {
+    let hint = "does m2c run on this host? `--url` or `m2c.listen` say where it is asked";
+    failure::report(&Hinted::new(format!("{error:#}"), hint).into());
+    ExitCode::from(NO_ANSWER)
+}
+
+/// What the ingester at `url` answers on a page of its door.
+pub(super) async fn ask<T: DeserializeOwned>(url: &str, page: &str) -> anyhow::Result<T> {
+    let address = format!("{}/v1/{page}", url.trim_end_matches('/'));
+    let no_answer = || format!("no {page} from {address}");
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .no_proxy()
         .build()?;
-    let sent = client.get(&page).send().await;
+    let sent = client.get(&address).send().await;
     let answer = sent
         .map_err(reqwest::Error::without_url)
         .with_context(no_answer)?;
@@ -56,7 +61,7 @@ async fn ask(url: &str) -> anyhow::Result<Status> {
 }
 
 /// Where something is reached on this host that listens at `listen`.
-fn url_of(listen: SocketAddr) -> String {
+pub(super) fn url_of(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -8,6 +8,7 @@ mod dead_letters;
 mod demo;
 mod down;
 mod explain;
+mod m2c_shadow;
 mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
@@ -57,7 +58,8 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::M2c(args) => match args.command {
             Some(M2cCommand::Status(args)) => block_on(m2c_status::run(config, args)),
-            None => Ok(services::m2c(&config, &args.service)),
+            Some(M2cCommand::Shadow(args)) => block_on(m2c_shadow::run(config, args)),
+            None => Ok(services::m2c(&config, &args)),
         },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),

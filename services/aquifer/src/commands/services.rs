@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use aquifer_runtime::service::{self, Context, Router, ServiceOptions};
 
-use crate::cli::ServiceArgs;
+use crate::cli::{M2cArgs, ServiceArgs};
 use crate::config::Config;
 
 /// Runs the ingester.
-pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
+pub(super) fn m2c(config: &Config, args: &M2cArgs) -> ExitCode {
+    let mut m2c = config.m2c.clone();
+    m2c.shadow |= args.shadow;
     let settings = aquifer_m2c::Settings {
-        m2c: config.m2c.clone(),
+        m2c,
         experiment: config.experiment.clone(),
         kafka: config.kafka.clone(),
         catalogue: config.catalogue.clone(),
@@ -18,7 +20,7 @@ pub(super) fn m2c(config: &Config, args: &ServiceArgs) -> ExitCode {
     };
     let door = aquifer_m2c::Door::default();
     let service = config.service("m2c", config.m2c.listen);
-    start(service, door.routes(), args, |context| {
+    start(service, door.routes(), &args.service, |context| {
         aquifer_m2c::run(settings, door, context)
     })
 }

@@ -15,6 +15,9 @@ pub(crate) fn describe(status: &Status) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{line}");
     };
+    if status.shadow {
+        line("REHEARSAL: this ingester stores, records and announces nothing".to_owned());
+    }
     let answer = if status.safe_to_switch_off {
         "yes"
     } else {
@@ -170,6 +173,7 @@ mod tests {
             site: "LNGS".parse().unwrap(),
             buffer: "LNGS-buffer".to_owned(),
             version: "0.1.0".to_owned(),
+            shadow: false,
             safe_to_switch_off: true,
             reasons: Vec::new(),
             parts: ["storage", "catalogue", "bus"]

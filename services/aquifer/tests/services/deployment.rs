@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aquifer_bus::{KafkaConfig, Producer};
 use aquifer_schemas::Site;
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, RunTruth};
-use aquifer_stack::{Stack, StackOptions, Tools};
+use aquifer_stack::{S3Endpoint, Stack, StackOptions, Tools, VersityGw};
 use aquifer_storage::{S3Config, S3Element};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,6 +25,9 @@ pub(crate) struct Deployment {
     pub(crate) stack: Stack,
     pub(crate) folder: TempDir,
     config: PathBuf,
+    s3: S3Endpoint,
+    /// The S3 server, where that is not the stack's.
+    _gateway: Option<VersityGw>,
 }
 
 /// A service as a child process; killed when dropped.
@@ -36,6 +39,20 @@ pub(crate) struct Service {
 impl Deployment {
     /// Starts servers, creates schema, topics and site.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {}, false)
+    }
+
+    /// Starts them with an S3 server of another maker beside them.
+    pub(crate) fn start_on_versitygw() -> Self {
+        Self::start_with(|_| {}, true)
+    }
+
+    /// Starts them with TLS and passwords on every link but the storage's.
+    pub(crate) fn start_secure() -> Self {
+        Self::start_with(|options| options.secure = true, false)
+    }
+
+    fn start_with(change: impl FnOnce(&mut StackOptions), on_versitygw: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -43,18 +60,30 @@ impl Deployment {
             .unwrap();
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let tools =
-            Tools::locate(&Tools::cache(&repository)).unwrap_or_else(|error| panic!("{error}"));
-        let options = StackOptions::new(folder.path().join("stack"), tools);
+        let cache = Tools::cache(&repository);
+        let tools = Tools::locate(&cache).unwrap_or_else(|error| panic!("{error}"));
+        let mut options = StackOptions::new(folder.path().join("stack"), tools);
+        change(&mut options);
         let stack = runtime
             .block_on(Stack::start(options, &mut |_| {}))
             .unwrap_or_else(|error| panic!("{error}"));
         let config = folder.path().join("aquifer.toml");
+        let gateway = on_versitygw.then(|| {
+            let program = VersityGw::program(&cache);
+            let started = VersityGw::start(&program, folder.path());
+            runtime.block_on(started).unwrap()
+        });
+        let s3 = gateway
+            .as_ref()
+            .map_or(&stack.endpoints().s3, VersityGw::endpoint);
+        let s3 = s3.clone();
         let deployment = Self {
             runtime,
             stack,
             folder,
             config,
+            s3,
+            _gateway: gateway,
         };
         deployment.write_config();
         deployment.expect(&["migrate"]);
@@ -65,13 +94,25 @@ impl Deployment {
 
     fn write_config(&self) {
         let ends = self.stack.endpoints();
-        let (db, s3) = (&ends.mariadb, &ends.s3);
+        let (db, s3) = (&ends.mariadb, &self.s3);
         fs::create_dir_all(self.buffer()).unwrap();
+        let kafka = self.kafka();
+        let properties = kafka.properties.iter();
+        let properties: Vec<_> = properties
+            .map(|(name, value)| format!("\"{name}\" = \"{}\"", value.reveal()))
+            .collect();
+        let tls = ends.secure.as_ref().map(|secure| {
+            let ca_file = secure.ca_file.display();
+            format!("tls = \"required\"\nca-file = \"{ca_file}\"")
+        });
         let text = format!(
             r#"
             [kafka]
             bootstrap-servers = "{kafka}"
+            [kafka.properties]
+            {properties}
             [catalogue]
+            {tls}
             host = "{host}"
             port = {port}
             database = "{database}"
@@ -104,7 +145,9 @@ impl Deployment {
             daq-run-list = "{folder}/daq-runs.jsonl"
             stored-within-secs = 60
             "#,
-            kafka = ends.kafka_bootstrap,
+            kafka = kafka.bootstrap_servers,
+            properties = properties.join("\n"),
+            tls = tls.unwrap_or_default(),
             host = db.host,
             port = db.port,
             database = db.database,
@@ -149,15 +192,33 @@ impl Deployment {
 
     /// The bus, as the configuration has it.
     pub(crate) fn kafka(&self) -> KafkaConfig {
+        let ends = self.stack.endpoints();
+        let Some(secure) = &ends.secure else {
+            return KafkaConfig {
+                bootstrap_servers: ends.kafka_bootstrap.clone(),
+                ..KafkaConfig::default()
+            };
+        };
+        let properties = [
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", secure.ca_file.to_str().unwrap()),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", &secure.kafka_user),
+            ("sasl.password", &secure.kafka_password),
+        ];
+        let properties = properties.into_iter();
         KafkaConfig {
-            bootstrap_servers: self.stack.endpoints().kafka_bootstrap.clone(),
+            bootstrap_servers: secure.kafka_bootstrap.clone(),
+            properties: properties
+                .map(|(name, value)| (name.to_owned(), value.to_owned().into()))
+                .collect(),
             ..KafkaConfig::default()
         }
     }
 
     /// The storage, as the configuration has it.
     pub(crate) fn storage(&self) -> S3Element {
-        let s3 = &self.stack.endpoints().s3;
+        let s3 = &self.s3;
         S3Element::new(S3Config {
             endpoint: s3.endpoint.clone(),
             region: s3.region.clone(),

@@ -16,6 +16,7 @@ mod profile;
 mod purge;
 mod readiness;
 mod secrets;
+mod shadow;
 mod slow_run;
 mod storage;
 mod streaming;

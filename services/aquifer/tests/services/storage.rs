@@ -1,10 +1,13 @@
 //! What people are told of the storage: what it really does, and what is left in it.
 
+use std::collections::BTreeSet;
+
 use aquifer_catalogue::{Catalogue, CatalogueConfig};
 use aquifer_storage::{GrowingUploads as _, ObjectMeta, StorageElement as _};
+use futures::TryStreamExt as _;
 use serde_json::Value;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, take};
 
 /// One server for both: it takes long to start.
 #[test]
@@ -90,4 +93,32 @@ impl Deployment {
             recorded.unwrap().unwrap()
         })
     }
+}
+
+/// Where the storage is not trusted to keep two writers apart, what a journal's ingester
+/// writes carries its journal's number, and a start on the same journal goes on with it.
+#[test]
+fn where_writers_are_not_kept_apart_each_has_keys_of_its_own() {
+    let deployment = Deployment::start();
+    deployment.configure("[m2c.stream]\nencoding = \"zstd\"\nmin-size-mib = 1\n");
+    let relay = deployment.service("relay", None);
+    for (runs, frames) in [(1, 1), (2, 200)] {
+        let set = ["storage.trust-conditional-writes=false"];
+        let m2c = deployment.service_set("m2c", &set, None);
+        take(&mut deployment.daq(|config| config.frames_per_run = frames));
+        deployment.wait_stored(runs);
+        m2c.stop();
+    }
+    deployment.check_conserved(2);
+    let element = deployment.storage();
+    let listing = element.list("raw/").try_concat();
+    let objects = deployment.runtime.block_on(listing).unwrap();
+    let own = |key: &str| key.rsplit_once(".g").map(|(_, number)| number.parse());
+    let numbers: BTreeSet<u64> = objects
+        .iter()
+        .map(|object| own(&object.key).and_then(Result::ok).unwrap())
+        .collect();
+    assert_eq!(objects.len(), 4, "two files, two manifests: {objects:?}");
+    assert_eq!(numbers.len(), 1, "one journal: {objects:?}");
+    drop(relay);
 }

@@ -6,7 +6,27 @@ use crate::deployment::{Deployment, take};
 
 #[test]
 fn every_closed_run_is_stored_catalogued_and_announced() {
-    let deployment = Deployment::start();
+    goes_its_way(&Deployment::start());
+}
+
+/// With TLS and passwords on the way to Kafka, and TLS to MariaDB, which takes nobody
+/// without.
+#[test]
+fn a_run_goes_its_way_over_encrypted_links() {
+    goes_its_way(&Deployment::start_secure());
+}
+
+/// Into an S3 server of another maker, and what it does and does not do is said.
+#[test]
+#[ignore = "needs versitygw: `make test-full` installs it"]
+fn a_run_goes_its_way_into_the_storage_of_another_maker() {
+    let deployment = Deployment::start_on_versitygw();
+    goes_its_way(&deployment);
+    let probed = deployment.run(&["storage", "probe"]);
+    println!("{}", String::from_utf8_lossy(&probed.stdout));
+}
+
+fn goes_its_way(deployment: &Deployment) {
     let producer = Producer::connect(&deployment.kafka()).unwrap();
     let m2c = deployment.service("m2c", None);
     let relay = deployment.service("relay", None);

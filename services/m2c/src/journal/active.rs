@@ -181,6 +181,7 @@ impl Active {
             Record::Settled { .. }
             | Record::Purge { .. }
             | Record::PurgeEnded { .. }
+            | Record::Begun { .. }
             | Record::Placed { .. }
             | Record::Raised { .. }
             | Record::Told { .. } => {}

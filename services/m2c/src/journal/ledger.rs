@@ -34,6 +34,7 @@ pub(crate) struct Ledger {
     last_stored: Option<(RunNumber, RunVersion, Timestamp)>,
     purges: Purges,
     place: Option<(u64, u64)>,
+    generation: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +87,7 @@ impl Ledger {
     pub(crate) fn apply(&mut self, record: Record) {
         let Some(run) = record.run() else {
             match record {
+                Record::Begun { generation } => self.generation = Some(generation),
                 Record::Placed { dev, ino } => self.place = Some((dev, ino)),
                 other => self.signals.apply(other),
             }
@@ -369,6 +371,8 @@ impl Ledger {
     pub(crate) fn compact(&self, after: Option<RunNumber>, limit: usize) -> Compact {
         let mut records = Vec::new();
         if after.is_none() {
+            let begun = self.generation;
+            records.extend(begun.map(|generation| Record::Begun { generation }));
             let placed = self.place.map(|(dev, ino)| Record::Placed { dev, ino });
             records.extend(placed);
             self.signals.compact_into(&mut records);
@@ -390,6 +394,11 @@ impl Ledger {
             self.purges.compact_into(&mut records);
         }
         Compact { records, last }
+    }
+
+    /// Which of the buffer's journals this is; none before it says so.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.generation
     }
 
     /// How many runs are known.

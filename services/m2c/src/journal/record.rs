@@ -186,6 +186,11 @@ pub(crate) enum Record {
         /// Its files; those put back as they are now.
         files: Vec<PurgedFile>,
     },
+    /// The journal was begun: an ingester that lost its own begins another generation.
+    Begun {
+        /// Rises from one journal of a buffer to the next.
+        generation: u64,
+    },
     /// This folder was seen to be the buffer.
     Placed {
         /// Device of its file system.
@@ -403,7 +408,9 @@ impl Record {
             | Self::Purge { run, .. }
             | Self::PurgeEnded { run, .. }
             | Self::Settled { run, .. } => Some(*run),
-            Self::Placed { .. } | Self::Raised { .. } | Self::Told { .. } => None,
+            Self::Begun { .. } | Self::Placed { .. } | Self::Raised { .. } | Self::Told { .. } => {
+                None
+            }
         }
     }
 }

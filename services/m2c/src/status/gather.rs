@@ -56,6 +56,7 @@ pub(crate) fn gather(edge: &Edge) -> Status {
         site: edge.site.clone(),
         buffer: edge.buffer_element.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        shadow: edge.shadow,
         safe_to_switch_off: reasons.is_empty(),
         reasons,
         parts: edge.links.all().map(Link::status).into(),

@@ -27,6 +27,9 @@ pub struct Status {
     pub buffer: String,
     /// Version of the program.
     pub version: String,
+    /// Whether this is a rehearsal, which stores nothing.
+    #[serde(default)]
+    pub shadow: bool,
     /// Whether this host can be switched off now without losing anything.
     pub safe_to_switch_off: bool,
     /// Why not, one sentence each, for the person who wants to.

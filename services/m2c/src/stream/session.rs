@@ -371,7 +371,7 @@ pub(crate) fn object_key(
 ) -> Result<ObjectKey, StreamError> {
     let plain = edge.keys.file(run, name).map_err(StorageError::from)?;
     let key = format!("{plain}{}", encoder.suffix());
-    let key: Result<ObjectKey, _> = key.parse();
+    let key = key.parse().and_then(|key| edge.own_key(key));
     Ok(key.map_err(StorageError::from)?)
 }
 

@@ -11,6 +11,8 @@ use super::facts::{at, lngs, opened, run};
 use super::house::catalogue;
 use crate::fixture::block_on;
 
+const RUNS: u64 = 70;
+
 type Attributes = BTreeMap<String, Attribute>;
 
 /// What the `n`-th run says: every kind of value under the same names, and nothing.
@@ -29,7 +31,7 @@ fn attributes(n: u64) -> Attributes {
         0 => say("source", Attribute::text("AmBe")),
         1 => say("source", Attribute::text("100%_!sure")),
         2 => say("source", Attribute::text(&beginning)),
-        3 => say("source", Attribute::text(&format!("{beginning}{n}"))),
+        3 => say("source", Attribute::text(format!("{beginning}{n}"))),
         4 => say("source", Attribute::text("ambe")),
         _ => None,
     };
@@ -54,7 +56,6 @@ async fn numbers(catalogue: &Catalogue, filter: &RunFilter) -> Vec<u64> {
 fn the_database_finds_what_the_expression_holds_for() {
     block_on(async {
         let catalogue = catalogue().await;
-        const RUNS: u64 = 70;
         for number in 0..RUNS {
             let mut facts = opened(&run(number));
             // The order of recording is not that of taking.
