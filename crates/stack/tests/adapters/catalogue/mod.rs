@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod house;
 
 mod crowds;
+mod looks;
 mod names;
 mod purge;
 mod schema;
