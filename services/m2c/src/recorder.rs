@@ -247,7 +247,7 @@ impl Recorder {
                 })
                 .unwrap_or_else(Timestamp::now),
             run_type: opening.and_then(|opening| opening.run_type.clone()),
-            attributes: attributes(&secrets::attributes(&announced, active)),
+            attributes: typed_attributes(&secrets::attributes(&announced, active)),
             trace: opening.and_then(|opening| opening.trace.clone()),
             streaming: active.streams.keys().cloned().collect(),
             who: self.edge.signals.producer.clone(),
@@ -255,27 +255,18 @@ impl Recorder {
     }
 
     fn closed(&self, run: &RunId, active: &Active, closure: &Closure) -> ClosedRun {
-        let opening = active.opening.as_ref();
-        let started_at = closure
-            .started_at
-            .or_else(|| opening.map(|opening| opening.started_at))
-            .or(active.began_at);
-        let run_type = closure
-            .run_type
-            .clone()
-            .or_else(|| opening.and_then(|opening| opening.run_type.clone()));
         let files = closure.files.iter().map(|file| ClosedFile {
             name: file.name.clone(),
             size: file.size,
         });
         ClosedRun {
             id: run.clone(),
-            started_at,
+            started_at: active.started_at(),
             ended_at: closure.ended_at,
-            run_type,
+            run_type: active.run_type(),
             closed_by: closure.closed_by,
             events: closure.events,
-            attributes: attributes(&secrets::attributes(&closure.attributes, active)),
+            attributes: typed_attributes(&secrets::attributes(&closure.attributes, active)),
             files: files.collect(),
             buffer: self.edge.buffer_element.clone(),
             trace: closure.trace.clone(),
@@ -316,7 +307,8 @@ fn is_quick(active: &Active, now: Timestamp) -> bool {
     Duration::try_from(now.duration_since(since)).is_ok_and(|age| age < QUICK)
 }
 
-fn attributes(
+/// What a DAQ says of a run, as the catalogue keeps it.
+pub(crate) fn typed_attributes(
     daq: &std::collections::BTreeMap<String, String>,
 ) -> std::collections::BTreeMap<String, Attribute> {
     daq.iter()

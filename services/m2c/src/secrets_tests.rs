@@ -160,7 +160,7 @@ proptest! {
         for signal in &told {
             prop_assert!(!signal.summary.contains("***"), "{}", signal.summary);
         }
-        let manifest = Manifest::of(&run, active).unwrap().to_bytes();
+        let manifest = Manifest::of(&run, active, "BUFFER").unwrap().to_bytes();
         let closure = active.closure.as_ref().unwrap();
         let outputs = [
             String::from_utf8(manifest).unwrap(),

@@ -450,7 +450,7 @@ impl Store {
     /// Puts the manifest of the files that are newly stored. Where a manifest with
     /// other content stands already, this is a later one.
     async fn manifest(&self, run: &RunId, active: &Active) -> Result<(), Halt> {
-        let Some(manifest) = Manifest::of(run, active) else {
+        let Some(manifest) = Manifest::of(run, active, &self.edge.buffer_element) else {
             return Ok(());
         };
         let body = Bytes::from(manifest.to_bytes());
