@@ -48,13 +48,18 @@ impl Catalogue {
 }
 
 fn restore(draft: &mut Draft, run: &RestoredRun) -> Result<(), CatalogueError> {
+    let mut closes = false;
     for stored in &run.stored {
+        // Each was a change of its own, and only the first closed the run.
+        draft.closes = false;
         let stored = StoredRun {
             manifest_key: Some(run.manifest_key.clone()),
             ..stored.clone()
         };
         apply::store(draft, &stored)?;
+        closes |= draft.closes;
     }
+    draft.closes = closes;
     // What came back later was stored then.
     let is_stored = |name: &FileName| {
         let mut files = run.stored.iter().flat_map(|stored| &stored.files);

@@ -117,7 +117,7 @@ impl Store {
         let Some(active) = self.edge.journal.ledger().active(run.number).cloned() else {
             return Ok(());
         };
-        if active.manifest.is_none() && active.stored().next().is_some() {
+        if active.needs_manifest() {
             self.manifest(run, &active).await?;
         }
         Ok(())

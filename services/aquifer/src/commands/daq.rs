@@ -14,6 +14,7 @@ use aquifer_schemas::{RunClosed, RunOpened, Site};
 use aquifer_sim::{Daq, DaqEvent, DetectorConfig, FrameSize, Pace, RunTruth};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -45,6 +46,7 @@ enum Announcement {
 pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let site = config.site()?;
     let tied = args.service.until_stdin_closes;
+    let json = args.json;
     let args = &args.detector;
     let (stop, stopped) = blocking::channel();
     let detector = detector(site, args);
@@ -70,6 +72,7 @@ pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<E
                 producer: producer_name,
                 buffer,
                 folder,
+                json,
                 announce,
             };
             take_runs(daq, runs, &voice, &shutdown)
@@ -154,6 +157,7 @@ struct Voice {
     producer: String,
     buffer: String,
     folder: PathBuf,
+    json: bool,
     announce: mpsc::Sender<Announcement>,
 }
 
@@ -161,11 +165,15 @@ impl Voice {
     /// Says on the terminal what was written where.
     fn tell(&self, truth: &RunTruth) {
         for file in &truth.files {
-            let size = output::size(file.size);
             let path = self.folder.join(file.name.as_str());
             let run = format!("{}/{}", truth.start.site, truth.start.number);
+            let line = if self.json {
+                json!({ "run": run, "size": file.size, "path": path }).to_string()
+            } else {
+                format!("{run}  {}  {}", output::size(file.size), path.display())
+            };
             // A reader that is gone must not stall a DAQ.
-            let _ = output::line(format!("{run}  {size}  {}", path.display()));
+            let _ = output::line(line);
         }
     }
 

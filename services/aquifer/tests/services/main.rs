@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod analyst;
 mod audit;
 mod command_line;
 mod crash;
 mod demo;
 mod deployment;
+mod each_run;
 mod edge;
 mod faults;
 mod forms;
@@ -14,6 +16,7 @@ mod live;
 mod midas;
 mod purge;
 mod readiness;
+mod rebuild;
 mod secrets;
 mod slow_run;
 mod storage;
