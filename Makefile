@@ -79,6 +79,7 @@ soak: setup ## 500 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
 reference: ## write the generated pages of docs/reference
 	$(CARGO) run -q -p aquifer -- config reference > docs/reference/configuration.md
 	$(CARGO) run -q -p aquifer -- words > docs/reference/words.md
+	$(CARGO) run -q -p aquifer -- commands > docs/reference/commands.md
 
 clean-stack: ## stop what `make up` and `make demo` started, and remove its data
 	@tools/end-stacks .aquifer

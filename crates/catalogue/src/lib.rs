@@ -14,11 +14,15 @@ mod config;
 mod draft;
 mod error;
 mod facts;
+mod find;
 mod fit;
+mod glob;
 mod history;
+mod hook;
 mod journal;
 mod lease;
 mod load;
+mod look;
 pub mod machine;
 mod migrate;
 mod outbox;
@@ -27,6 +31,7 @@ mod product;
 mod purge;
 mod read;
 mod registry;
+mod restore;
 mod rows;
 mod save;
 mod search;
@@ -41,7 +46,10 @@ pub use facts::{
     Attribute, AttributeValue, BufferCopy, ClosedFile, ClosedRun, OpenedRun, StoredFileFacts,
     StoredRun,
 };
+pub use find::FileFilter;
+pub use glob::Glob;
 pub use history::{HistoryMonth, Month, NotAMonth, ToldStep};
+pub use hook::{HookJob, HookRow, NewHook, hook_kind, hook_run};
 pub use journal::JournalAdvance;
 pub use lease::Lease;
 pub use migrate::{MigrationReport, SCHEMA_VERSION};
@@ -52,6 +60,7 @@ pub use purge::{
     BY_HAND, BufferFound, CopyEvidence, HOLD, NewPurgeOrder, PurgeOrderFile, PurgeOrderFilter,
     PurgeOrderRow, PurgeStep,
 };
+pub use restore::RestoredRun;
 pub use rows::{
     ElementKind, ElementRow, FileRow, ReplicaRow, RunCursor, RunDetail, RunFile, RunFilter, RunRow,
     SiteRow, TransitionRow,

@@ -127,7 +127,7 @@ impl Catalogue {
         let mut after = 0;
         loop {
             let files = self
-                .restarting("walk over files", || self.page(site, after, page))
+                .restarting("walk over files", || self.page(of_site(site), after, page))
                 .await?;
             let Some(last) = files.last() else {
                 return Ok(());
@@ -137,15 +137,15 @@ impl Catalogue {
         }
     }
 
-    async fn page(
+    /// Files behind row `after` that are so, in the order they were recorded.
+    pub(crate) async fn page(
         &self,
-        site: Option<&Site>,
+        (condition, which): (&str, Vec<Value>),
         after: u64,
         page: u32,
     ) -> Result<Vec<RunFile>, CatalogueError> {
         let failed = || CatalogueError::server("walk over files");
         let limit = page.clamp(1, MOST_FILES);
-        let (condition, of_site) = of_site(site);
         let mut conn = self.conn().await?;
         let query = format!(
             "SELECT r.site,r.number,r.version,r.state,{FILE} \
@@ -153,7 +153,7 @@ impl Catalogue {
              WHERE f.id>? AND {condition} ORDER BY f.id LIMIT {limit}"
         );
         let mut params: Vec<Value> = vec![after.into()];
-        params.extend(of_site.clone());
+        params.extend(which.clone());
         let rows: Vec<Row> = conn.exec(query, params).await.map_err(failed())?;
         let mut files = read_all("file", rows, |columns| {
             Ok(RunFile {
@@ -167,7 +167,7 @@ impl Catalogue {
             return Ok(files);
         };
         let mut params: Vec<Value> = vec![head.file.row.into(), last.file.row.into()];
-        params.extend(of_site);
+        params.extend(which);
         let query = format!(
             "SELECT p.file_id,{REPLICA} FROM replica p JOIN file f ON f.id=p.file_id \
              JOIN run r ON r.id=f.run_id \

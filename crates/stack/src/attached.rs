@@ -77,6 +77,22 @@ impl Attached {
         ])
     }
 
+    /// The processes of the stack, servers and all that was started beside them, with
+    /// their command lines.
+    pub fn processes(&self) -> Result<Vec<(u32, Vec<String>)>, StackError> {
+        let all = of_stack(&self.root)?.into_iter();
+        let with_words = all.filter_map(|process| {
+            // One that has ended meanwhile has none.
+            let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
+            let words = line
+                .split(|byte| *byte == 0)
+                .filter(|word| !word.is_empty());
+            let words = words.map(|word| String::from_utf8_lossy(word).into_owned());
+            Some((process.pid, words.collect()))
+        });
+        Ok(with_words.collect())
+    }
+
     /// Stops the stack: asks its starter with SIGTERM to do it, and waits for that up to
     /// `patience`; where the starter is gone, ends the servers itself.
     pub async fn stop(self, patience: Duration) -> Result<(), StackError> {

@@ -1,4 +1,4 @@
-//! Storage elements behind one trait: S3, POSIX.
+//! Storage elements behind one trait: S3, POSIX; and objects as local files.
 //!
 //! A file is read once: the same pass feeds all checksums and the upload. Nothing is
 //! overwritten, nothing half-written is ever visible, and what is stored comes with
@@ -6,6 +6,7 @@
 //! size and number of parts in flight. Retries, rows and messages are left to the
 //! services.
 
+mod download;
 mod element;
 mod error;
 mod growing;
@@ -16,6 +17,7 @@ mod rehearsal;
 mod s3;
 mod source;
 
+pub use download::{DownloadError, DownloadOptions, Proven, Wanted, download};
 pub use element::{
     ByteChunks, Capabilities, ListedObject, ObjectInfo, Pace, Pages, PutOutcome, StorageElement,
     StoreOptions, StoredObject, UnfinishedUpload, Verify,

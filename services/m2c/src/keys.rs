@@ -36,6 +36,23 @@ impl Keys {
         format!("{}manifest.r{n}.json", self.folder(run)).parse()
     }
 
+    /// The run whose manifest has a key of these, and which of its manifests it is.
+    pub fn manifest_of(&self, key: &str) -> Option<(RunId, u32)> {
+        let (folder, name) = key.rsplit_once('/')?;
+        let n = name.strip_prefix("manifest.r")?.strip_suffix(".json")?;
+        let n = n.parse().ok()?;
+        let (_, version) = folder.rsplit_once("/v")?;
+        let (site, number) = self.run_of(key)?;
+        let run = RunId {
+            site,
+            number,
+            version: version.parse().ok()?,
+        };
+        // One run has one way to write its keys.
+        let same = self.manifest(&run, n).is_ok_and(|own| own.as_str() == key);
+        same.then_some((run, n))
+    }
+
     /// What every key begins with.
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -76,6 +93,16 @@ mod tests {
             manifest.to_string(),
             "raw/LNGS/00000042/v2/manifest.r1.json"
         );
+        assert_eq!(keys.manifest_of(manifest.as_str()), Some((run.clone(), 1)));
+        for key in [
+            file.as_str(),
+            "raw/LNGS/42/v2/manifest.r1.json",
+            "raw/LNGS/00000042/v2/manifest.r01.json",
+            "raw/LNGS/00000042/v2/part/manifest.r1.json",
+            "other/LNGS/00000042/v2/manifest.r1.json",
+        ] {
+            assert_eq!(keys.manifest_of(key), None, "{key}");
+        }
         let found = keys.run_of(file.as_str());
         assert_eq!(found, Some((run.site.clone(), 42)));
         let nested = keys.file(&run, &"run42/part_0.bin".parse().unwrap());

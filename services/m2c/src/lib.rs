@@ -101,7 +101,9 @@ pub use disk::DiskStatus;
 pub use http::Door;
 pub use keys::Keys;
 pub use links::PartStatus;
-pub use manifest::{Manifest, ManifestFile, StoredAs};
+pub use manifest::{
+    AnnouncedFile, Manifest, ManifestError, ManifestFile, QuarantinedFile, StoredAs,
+};
 pub use naming::{BufferName, Marker, Naming, Temporary};
 pub use pace::{BandwidthConfig, Day, InForce, ScheduleError, WindowConfig};
 pub use purge::TRASH;

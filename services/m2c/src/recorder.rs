@@ -163,6 +163,16 @@ impl Recorder {
             };
             catalogue.record_stored(&stored).await?.row
         };
+        // News of files that were stored before have a manifest of their own.
+        if active.manifest.is_some() && row.manifest_key != active.manifest {
+            let stored = StoredRun {
+                closed: self.closed(run, active, closure),
+                files: Vec::new(),
+                manifest_key: active.manifest.clone(),
+                signals: Vec::new(),
+            };
+            row = catalogue.record_stored(&stored).await?.row;
+        }
         for (name, progress) in &active.files {
             if let Progress::Quarantined { state, reason, .. } = progress {
                 let at = closure.learnt_at;

@@ -163,8 +163,8 @@ proptest! {
         for signal in &told {
             prop_assert!(!signal.summary.contains("***"), "{}", signal.summary);
         }
-        let said = Told::of(&Classifier::default(), &Naming::default(), &run, active);
-        let manifest = Manifest::of(&run, active, &said).unwrap().to_bytes();
+        let told = Told::of(&Classifier::default(), &Naming::default(), &run, active);
+        let manifest = Manifest::of(&run, active, &told, "BUFFER").unwrap().to_bytes();
         let closure = active.closure.as_ref().unwrap();
         let outputs = [
             String::from_utf8(manifest).unwrap(),

@@ -117,7 +117,7 @@ impl Store {
         let Some(active) = self.edge.journal.ledger().active(run.number).cloned() else {
             return Ok(());
         };
-        if active.manifest.is_none() && active.stored().next().is_some() {
+        if active.needs_manifest() {
             self.manifest(run, &active).await?;
         }
         Ok(())
@@ -458,7 +458,8 @@ impl Store {
     /// other content stands already, this is a later one.
     async fn manifest(&self, run: &RunId, active: &Active) -> Result<(), Halt> {
         let told = self.edge.told(run, active);
-        let Some(manifest) = Manifest::of(run, active, &told) else {
+        let buffer = &self.edge.buffer_element;
+        let Some(manifest) = Manifest::of(run, active, &told, buffer) else {
             return Ok(());
         };
         let body = Bytes::from(manifest.to_bytes());

@@ -84,9 +84,9 @@ impl Told {
     /// Its attributes. What the profile names stands for what was announced under the name;
     /// what is announced besides is a flag or a number where it reads as one.
     pub(crate) fn attributes(&self) -> BTreeMap<String, Attribute> {
-        let announced = self.announced.iter();
-        let announced = announced.map(|(name, text)| (name.clone(), guessed(text)));
-        announced.chain(self.extracted.clone()).collect()
+        let mut all = typed(&self.announced);
+        all.extend(self.extracted.clone());
+        all
     }
 }
 
@@ -153,6 +153,14 @@ fn attribute(found: Extracted) -> (String, Attribute) {
     };
     let unit = found.unit;
     (found.name, Attribute { value, unit })
+}
+
+/// What is announced, as flags and numbers where it reads as such.
+pub(crate) fn typed(announced: &BTreeMap<String, String>) -> BTreeMap<String, Attribute> {
+    let announced = announced.iter();
+    announced
+        .map(|(name, text)| (name.clone(), guessed(text)))
+        .collect()
 }
 
 fn guessed(text: &str) -> Attribute {

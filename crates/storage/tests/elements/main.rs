@@ -7,6 +7,7 @@
 )]
 
 mod contract;
+mod download;
 mod fake;
 mod files;
 mod growing;

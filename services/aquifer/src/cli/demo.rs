@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aquifer_schemas::Site;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{RootArgs, ServiceArgs};
 use super::parse::{probability, rate};
@@ -24,7 +24,19 @@ pub(crate) struct UpArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DemoArgs {
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
     #[command(flatten)]
     pub up: UpArgs,
     #[command(flatten)]
@@ -34,10 +46,43 @@ pub(crate) struct DemoArgs {
     pub plain: bool,
 }
 
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Break something under a running demonstration, and show that nothing is lost
+    Break(BreakArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Exit codes: 0 it was mended and nothing is lost; 1 it was not")]
+pub(crate) struct BreakArgs {
+    /// What is broken
+    #[arg(value_enum)]
+    pub what: Breakage,
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// For how long the network is cut, in seconds
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub secs: u64,
+}
+
+/// What can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Breakage {
+    /// The ingester is killed in the middle of its work
+    KillM2c,
+    /// The object storage takes requests and never answers, for a while
+    CutNetwork,
+    /// A run file is not what the DAQ wrote
+    CorruptFile,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
     pub detector: DetectorArgs,
+    /// Print each file as one line of JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub service: ServiceArgs,
 }

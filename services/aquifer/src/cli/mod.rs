@@ -3,14 +3,19 @@
 mod args;
 mod buffer;
 mod bus;
+mod catalogue;
 mod classify;
 mod demo;
+mod get;
 mod midas;
+mod on;
 mod parse;
+mod products;
 mod profile;
 mod runbook;
 mod runs;
 mod service;
+mod shell;
 mod sites;
 mod storage;
 mod template;
@@ -22,13 +27,18 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use args::*;
 pub(crate) use buffer::*;
 pub(crate) use bus::*;
+pub(crate) use catalogue::*;
 pub(crate) use classify::*;
 pub(crate) use demo::*;
+pub(crate) use get::*;
 pub(crate) use midas::*;
+pub(crate) use on::*;
+pub(crate) use products::*;
 pub(crate) use profile::*;
 pub(crate) use runbook::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
+pub(crate) use shell::*;
 pub(crate) use sites::*;
 pub(crate) use storage::*;
 pub(crate) use template::KeyTemplate;
@@ -66,12 +76,15 @@ pub(crate) enum Command {
     /// Start everything with a simulated detector and watch runs arrive
     Demo(DemoArgs),
     /// Stop what `up` or `demo` started in a folder
-    Down(RootArgs),
+    Down(DownArgs),
     /// Show a running private stack: endpoints, credentials, and who answers
     #[command(subcommand)]
     Stack(StackCommand),
     /// Bring the catalogue's schema up to date
     Migrate(JsonArg),
+    /// The catalogue as a whole
+    #[command(subcommand)]
+    Catalogue(CatalogueCommand),
     /// Topics of the bus
     #[command(subcommand)]
     Topology(TopologyCommand),
@@ -87,6 +100,20 @@ pub(crate) enum Command {
     /// Runs in the catalogue
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Files of runs, what is in them, and where their copies are
+    Files(FilesArgs),
+    /// Fetch files of runs, each proven by its checksum; goes on where it was broken off
+    Get(GetArgs),
+    /// Read copies of runs back, or find local files in the catalogue by what is in them
+    Verify(VerifyArgs),
+    /// Digest files as the catalogue does; needs neither configuration nor servers
+    Checksum(ChecksumArgs),
+    /// What was made from runs, such as reconstructed events
+    #[command(subcommand)]
+    Products(ProductsCommand),
+    /// What is done with each run, such as submitting it to a batch system
+    #[command(subcommand)]
+    On(OnCommand),
     /// Tell the whole story of a run
     Explain(RunArg),
     /// Compare the DAQ's list, the buffer, the catalogue and the storage
@@ -114,4 +141,10 @@ pub(crate) enum Command {
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements
     Relay(ServiceArgs),
+    /// Print completions of the command line for a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages into a folder, one for each command
+    Man(ManArgs),
+    /// Print the reference of every command
+    Commands,
 }

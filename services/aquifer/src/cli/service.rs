@@ -72,6 +72,9 @@ pub(crate) enum ConfigCommand {
         /// Which services [default: all of them]
         #[arg(value_enum, default_values_t = ServiceName::ALL, hide_default_value = true)]
         services: Vec<ServiceName>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the configuration in force, without secrets
     Dump(JsonArg),

@@ -17,6 +17,9 @@ pub(crate) enum SitesCommand {
         /// What it is
         #[arg(long, default_value = "")]
         description: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Correct what is known of a registered site
     Set {
@@ -28,6 +31,9 @@ pub(crate) enum SitesCommand {
         /// What it is
         #[arg(long)]
         description: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List the sites
     List {

@@ -7,6 +7,7 @@ use aquifer_catalogue::CatalogueError;
 use aquifer_m2c::Unusable;
 use aquifer_runtime::config::{dump, reference as reference_of};
 use aquifer_storage::{S3Element, StorageError};
+use serde_json::json;
 
 use crate::cli::{ConfigCommand, JsonArg, ServiceName};
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::output;
 /// Checks or prints the configuration.
 pub(super) fn run(config: &Config, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
-        ConfigCommand::Check { services } => check(config, services)?,
+        ConfigCommand::Check { services, json } => check(config, services, *json)?,
         ConfigCommand::Dump(JsonArg { json: true }) => output::json(config)?,
         ConfigCommand::Dump(JsonArg { json: false }) => output::line(dump(config)?.trim_end())?,
         ConfigCommand::Reference => return reference(),
@@ -31,15 +32,23 @@ pub(super) fn reference() -> anyhow::Result<ExitCode> {
 }
 
 /// What can be checked by itself: the parts of one service.
-fn check(config: &Config, services: &[ServiceName]) -> anyhow::Result<()> {
-    output::line(config.read_from())?;
+fn check(config: &Config, services: &[ServiceName], json: bool) -> anyhow::Result<()> {
+    if !json {
+        output::line(config.read_from())?;
+    }
     for service in services {
         match service {
             ServiceName::M2c => check_m2c(config)?,
             ServiceName::Relay => {}
         }
         check_bus_and_catalogue(config)?;
-        output::line(format!("{service}: the configuration can be used"))?;
+        if !json {
+            output::line(format!("{service}: the configuration can be used"))?;
+        }
+    }
+    if json {
+        let usable: Vec<_> = services.iter().map(ToString::to_string).collect();
+        output::json(&json!({ "file": config.file, "usable_for": usable }))?;
     }
     Ok(())
 }

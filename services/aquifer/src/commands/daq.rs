@@ -18,6 +18,7 @@ use aquifer_sim::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -109,6 +110,7 @@ impl AnyDaq {
 pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     config.site()?;
     let tied = args.service.until_stdin_closes;
+    let json = args.json;
     let args = &args.detector;
     let (stop, stopped) = blocking::channel();
     let daq = AnyDaq::new(config, args, stopped)?;
@@ -132,6 +134,7 @@ pub(super) fn simulate(config: &Config, args: &SimulateArgs) -> anyhow::Result<E
                 producer: producer_name,
                 buffer,
                 folder,
+                json,
                 announce,
             };
             take_runs(daq, runs, &voice, &shutdown)
@@ -257,6 +260,7 @@ struct Voice {
     producer: String,
     buffer: String,
     folder: PathBuf,
+    json: bool,
     announce: mpsc::Sender<Announcement>,
 }
 
@@ -264,10 +268,15 @@ impl Voice {
     /// Says on the terminal what was written where.
     fn tell(&self, site: &Site, run: RunNumber, files: &[FileTruth]) {
         for file in files {
-            let bytes = output::size(file.size);
             let path = self.folder.join(file.name.as_str());
+            let run = format!("{site}/{run}");
+            let line = if self.json {
+                json!({ "run": run, "size": file.size, "path": path }).to_string()
+            } else {
+                format!("{run}  {}  {}", output::size(file.size), path.display())
+            };
             // A reader that is gone must not stall a DAQ.
-            let _ = output::line(format!("{site}/{run}  {bytes}  {}", path.display()));
+            let _ = output::line(line);
         }
     }
 

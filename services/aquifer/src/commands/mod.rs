@@ -1,28 +1,39 @@
 //! One file per command.
 
 mod audit;
+mod breakage;
 mod buffer;
+mod checksum;
+mod command_line;
 mod config_cmd;
 mod daq;
 mod dead_letters;
 mod demo;
 mod down;
 mod explain;
+mod files;
+mod get;
+mod local;
 mod m2c_shadow;
 mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
+mod on;
 mod periods;
+mod products;
 mod profile;
+mod rebuild;
 mod reclassify;
 mod runbook;
 mod runs;
+mod select;
 mod services;
 mod sites;
 mod stack;
 mod storage;
 mod topology;
 mod up;
+mod verify;
 mod words;
 
 use std::future::Future;
@@ -31,7 +42,9 @@ use std::process::ExitCode;
 use aquifer_catalogue::Catalogue;
 use aquifer_schemas::RunId;
 
-use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global, M2cCommand};
+use crate::cli::{
+    Cli, Command, ConfigCommand, DaqCommand, DemoCommand, Global, M2cCommand, OnCommand,
+};
 use crate::config::Config;
 use crate::failure::Hinted;
 
@@ -41,13 +54,20 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Config(ConfigCommand::Reference) => config_cmd::reference(),
         Command::Up(args) => block_on(up::run(args)),
-        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Demo(args) => match args.command {
+            Some(DemoCommand::Break(args)) => block_on(breakage::run(args)),
+            None => block_on(demo::run(args)),
+        },
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
         Command::Runbook(args) => runbook::run(&args),
         Command::Profile(command) => profile::run(&global, command),
         Command::Words => words::run(),
+        Command::Checksum(args) => checksum::run(&args),
+        Command::Completions(args) => command_line::completions(&args),
+        Command::Man(args) => command_line::man(&args),
+        Command::Commands => command_line::reference(),
         command => with_config(&global, command),
     }
 }
@@ -64,10 +84,17 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
         Command::Migrate(args) => block_on(migrate::run(config, args)),
+        Command::Catalogue(command) => block_on(rebuild::run(config, command)),
         Command::Topology(command) => block_on(topology::run(config, command)),
         Command::Sites(command) => block_on(sites::run(config, command)),
         Command::Config(command) => config_cmd::run(&config, &command),
         Command::Runs(command) => block_on(runs::run(config, command)),
+        Command::Files(args) => block_on(files::run(config, args)),
+        Command::Get(args) => block_on(get::run(config, args)),
+        Command::Verify(args) => block_on(verify::run(config, args)),
+        Command::Products(command) => block_on(products::run(config, command)),
+        Command::On(OnCommand::RunStored(args)) => on::run_stored(&config, &args),
+        Command::On(command) => block_on(on::run(config, command)),
         Command::Explain(args) => block_on(explain::run(config, args)),
         Command::Audit(args) => block_on(audit::run(config, args)),
         Command::Storage(command) => block_on(storage::run(config, command)),
@@ -80,6 +107,10 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         | Command::Midas(_)
         | Command::Runbook(_)
         | Command::Profile(_)
+        | Command::Checksum(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Commands
         | Command::Words => {
             unreachable!("handled before the configuration is read")
         }

@@ -19,13 +19,21 @@ pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result
             site,
             time_zone,
             description,
+            json,
         } => {
-            add(&catalogue, &site, &time_zone, &description).await?;
+            let new = add(&catalogue, &site, &time_zone, &description).await?;
+            let done = if new {
+                "registered"
+            } else {
+                "was registered already"
+            };
+            say(&catalogue, &site, done, json).await?;
         }
         SitesCommand::Set {
             site,
             time_zone,
             description,
+            json,
         } => {
             let known = find(&catalogue, &site).await?.ok_or_else(|| {
                 let hint = format!("`aquifer sites add {site}` registers it");
@@ -36,7 +44,7 @@ pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result
             catalogue
                 .register_site(&site, &time_zone, &description)
                 .await?;
-            output::line(format!("site {site} is set"))?;
+            say(&catalogue, &site, "is set", json).await?;
         }
         SitesCommand::List { json } => {
             let sites = catalogue.sites().await?;
@@ -53,30 +61,36 @@ pub(super) async fn run(config: Config, command: SitesCommand) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
+/// What stands now: for people what was done, for programs all of it.
+async fn say(catalogue: &Catalogue, site: &Site, done: &str, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(&find(catalogue, site).await?);
+    }
+    Ok(output::line(format!("site {site} {done}"))?)
+}
+
 async fn find(catalogue: &Catalogue, site: &Site) -> anyhow::Result<Option<SiteRow>> {
     let known = catalogue.sites().await?;
     Ok(known.into_iter().find(|known| known.name == *site))
 }
 
-/// Registers a site. One that is registered with something else is not changed in
-/// passing: the times of its runs were read by its time zone.
+/// Registers a site; true if it is new. One that is registered with something else is not
+/// changed in passing: the times of its runs were read by its time zone.
 async fn add(
     catalogue: &Catalogue,
     site: &Site,
     time_zone: &str,
     description: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let Some(known) = find(catalogue, site).await? else {
         catalogue
             .register_site(site, time_zone, description)
             .await?;
-        output::line(format!("site {site} registered"))?;
-        return Ok(());
+        return Ok(true);
     };
     let same_text = description.is_empty() || known.description == description;
     if known.time_zone == time_zone && same_text {
-        output::line(format!("site {site} was registered already"))?;
-        return Ok(());
+        return Ok(false);
     }
     let (zone, text) = (known.time_zone, known.description);
     let what = format!(

@@ -94,6 +94,7 @@ fn the_reference_pages_are_what_the_program_knows() {
     for (page, command) in [
         ("configuration.md", &["config", "reference"][..]),
         ("words.md", &["words"]),
+        ("commands.md", &["commands"]),
     ] {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference");
         let output = Command::new(AQUIFER).args(command).output().unwrap();

@@ -136,3 +136,26 @@ fn a_closed_terminal_stops_it_in_order_and_the_next_start_counts_new_runs_only()
     assert!(said.contains("log/detector.log"), "{said}");
     assert!(!said.contains("the first run"), "{said}");
 }
+
+#[test]
+fn what_is_broken_under_it_is_mended_and_nothing_is_lost() {
+    let demo = Demo::start();
+    demo.wait_for_runs();
+    for (what, shown) in [
+        ("kill-m2c", "it was started again"),
+        ("cut-network", "the runs that waited are stored"),
+        ("corrupt-file", "is quarantined: "),
+    ] {
+        let output = Command::new(AQUIFER)
+            .args(["demo", "break", what, "--secs", "3", "--root"])
+            .arg(demo.root())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{what}: {said}{complaint}");
+        assert!(said.contains(shown), "{what}: {said}");
+        assert!(said.ends_with(" 0 unaccounted\n"), "{what}: {said}");
+    }
+    demo.wait_for_runs();
+}

@@ -292,9 +292,10 @@ impl Deployment {
             .append(true)
             .open(self.folder.path().join(format!("{name}.log")))
             .unwrap();
-        let mut command = self.command(&[name, "--until-stdin-closes"]);
+        let mut command = self.command(&[name]);
         command
             .args(flags)
+            .arg("--until-stdin-closes")
             .envs(variable)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
@@ -311,7 +312,8 @@ impl Deployment {
             let lines: Vec<_> = text.lines().collect();
             lines[lines.len().saturating_sub(40)..].join("\n")
         };
-        format!("--- m2c\n{}\n--- relay\n{}", tail("m2c"), tail("relay"))
+        let said = ["m2c", "relay", "on"].map(|name| format!("--- {name}\n{}", tail(name)));
+        said.join("\n")
     }
 
     /// Waits until `condition` holds.

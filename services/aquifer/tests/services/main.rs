@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod analyst;
 mod audit;
 mod command_line;
 mod crash;
 mod demo;
 mod deployment;
+mod each_run;
 mod edge;
 mod faults;
 mod forms;
@@ -15,6 +17,7 @@ mod midas;
 mod profile;
 mod purge;
 mod readiness;
+mod rebuild;
 mod secrets;
 mod shadow;
 mod slow_run;

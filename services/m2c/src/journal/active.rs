@@ -262,6 +262,23 @@ impl Active {
             })
     }
 
+    /// When the run began, in the words of whoever knows best.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        let (closure, opening) = (self.closure.as_ref(), self.opening.as_ref());
+        closure
+            .and_then(|closure| closure.started_at)
+            .or_else(|| opening.map(|opening| opening.started_at))
+            .or(self.began_at)
+    }
+
+    /// The DAQ's word for the run's type: said at its end, else at its begin.
+    pub fn run_type(&self) -> Option<String> {
+        let (closure, opening) = (self.closure.as_ref(), self.opening.as_ref());
+        closure
+            .and_then(|closure| closure.run_type.clone())
+            .or_else(|| opening.and_then(|opening| opening.run_type.clone()))
+    }
+
     /// Stored files of which the buffer holds nothing any more, and since when.
     pub fn vanished(&self) -> impl Iterator<Item = (&FileName, Timestamp)> {
         self.files.iter().filter_map(|(name, progress)| {
@@ -285,9 +302,15 @@ impl Active {
 
     /// Whether files or the manifest are still to be stored.
     pub(crate) fn needs_storing(&self) -> bool {
-        let closed = self.closure.is_some();
-        let unmanifested = closed && self.manifest.is_none() && self.stored().next().is_some();
-        unmanifested || self.missing().next().is_some()
+        self.needs_manifest() || self.missing().next().is_some()
+    }
+
+    /// Whether no manifest tells what is known of the closed run's stored files: new ones,
+    /// or news of ones that an earlier manifest tells of.
+    pub(crate) fn needs_manifest(&self) -> bool {
+        let is_stored = |progress: &Progress| matches!(progress.fate(), Fate::Stored(_));
+        let any = self.files.values().any(is_stored);
+        self.closure.is_some() && self.manifest.is_none() && any
     }
 
     /// What is known of the file `name` under the name `disk` in the buffer.
@@ -486,13 +509,18 @@ impl Active {
         self.retry(&closure.files);
         // Later news of the same files adds; it never takes a file away.
         let mut closure = closure;
-        if let Some(before) = self.closure.take() {
-            closure.trace = before.trace.or(closure.trace);
+        let before = self.closure.take();
+        if let Some(before) = &before {
+            closure.trace = before.trace.clone().or(closure.trace);
             closure.learnt_at = before.learnt_at;
             closure.instead = before.instead.or(closure.instead);
-            add(&mut closure.files, before.files);
+            add(&mut closure.files, before.files.clone());
         }
         add(&mut closure.files, std::mem::take(&mut self.closed_files));
+        if before.as_ref() != Some(&closure) {
+            // What is said now stands in no manifest.
+            self.manifest = None;
+        }
         self.closure = Some(closure);
     }
 

@@ -832,3 +832,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_said_of_a_run_after_its_manifest_is_put_gets_a_manifest_too() {
+    let mut ledger = Ledger::default();
+    ledger.apply(closed(7, &[1]));
+    ledger.apply(stored(7, 1));
+    ledger.apply(manifested(7));
+    assert!(!ledger.active(7).unwrap().needs_manifest());
+    // Said again, nothing is new.
+    ledger.apply(closed(7, &[1]));
+    assert!(!ledger.active(7).unwrap().needs_manifest());
+    let said = |ledger: &mut Ledger, run_type: &str| {
+        let Record::Closed {
+            run,
+            version,
+            mut closure,
+        } = closed(7, &[1])
+        else {
+            unreachable!("`closed` makes a close");
+        };
+        closure.run_type = Some(run_type.to_owned());
+        ledger.apply(Record::Closed {
+            run,
+            version,
+            closure,
+        });
+    };
+    said(&mut ledger, "pedestal");
+    assert!(ledger.active(7).unwrap().needs_manifest());
+    ledger.apply(manifested(7));
+    record_all(&mut ledger, 7);
+    assert!(ledger.active(7).is_none());
+    // And when it was settled.
+    said(&mut ledger, "calibration");
+    assert!(ledger.to_store().any(|run| run == 7));
+    ledger.apply(manifested(7));
+    record_all(&mut ledger, 7);
+    assert!(ledger.active(7).is_none());
+}

@@ -8,6 +8,7 @@ pub(crate) mod house;
 
 mod classify;
 mod crowds;
+mod looks;
 mod names;
 mod purge;
 mod schema;
