@@ -4,6 +4,7 @@
 
 mod analyst;
 mod audit;
+mod backup;
 mod command_line;
 mod crash;
 mod demo;
