@@ -4,9 +4,9 @@ mod args;
 mod buffer;
 mod bus;
 mod demo;
+mod import;
 mod midas;
 mod parse;
-mod runbook;
 mod runs;
 mod service;
 mod sites;
@@ -20,8 +20,8 @@ pub(crate) use args::*;
 pub(crate) use buffer::*;
 pub(crate) use bus::*;
 pub(crate) use demo::*;
+pub(crate) use import::*;
 pub(crate) use midas::*;
-pub(crate) use runbook::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
 pub(crate) use sites::*;
@@ -99,8 +99,9 @@ pub(crate) enum Command {
     /// MIDAS run files, of any encoding and in any state
     #[command(subcommand)]
     Midas(MidasCommand),
-    /// What a run book of the past says, and which losses it shows
-    Runbook(RunbookArgs),
+    /// Runs of the past: run books, buckets, listings
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Run the ingester of one buffer, or ask it how it is
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements

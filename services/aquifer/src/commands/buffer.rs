@@ -18,7 +18,7 @@ use aquifer_storage::{ObjectKey, S3Element, StorageElement};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{open_catalogue, run_id};
+use super::{open_catalogue, operator, run_id};
 use crate::cli::{BufferCommand, EvidenceBy, OrdersArgs, PurgeOrderArgs, RestoreArgs};
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -262,10 +262,4 @@ async fn back(
         row = catalogue.purge_order(row.order).await?.unwrap_or(row);
     }
     Ok(row)
-}
-
-/// Who sits at the command line, for the history.
-fn operator() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
-    format!("{user}@aquifer")
 }

@@ -8,10 +8,10 @@ mod dead_letters;
 mod demo;
 mod down;
 mod explain;
+mod import;
 mod m2c_status;
 pub(crate) mod midas;
 mod migrate;
-mod runbook;
 mod runs;
 mod services;
 mod sites;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use aquifer_catalogue::Catalogue;
 use aquifer_schemas::RunId;
 
-use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global, M2cCommand};
+use crate::cli::{Cli, Command, ConfigCommand, DaqCommand, Global, ImportCommand, M2cCommand};
 use crate::config::Config;
 use crate::failure::Hinted;
 
@@ -41,8 +41,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
-        Command::Runbook(args) => runbook::run(&args),
+        Command::Import(ImportCommand::Runlog(args)) if args.dry_run => {
+            block_on(import::dry_run(*args))
+        }
         Command::Words => words::run(),
+        Command::Daq(DaqCommand::Book(args)) => daq::book(&args),
         command => with_config(&global, command),
     }
 }
@@ -56,7 +59,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
             None => Ok(services::m2c(&config, &args.service)),
         },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
-        Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
+        Command::Daq(command) => daq::run(&config, &command),
         Command::Migrate(args) => block_on(migrate::run(config, args)),
         Command::Topology(command) => block_on(topology::run(config, command)),
         Command::Sites(command) => block_on(sites::run(config, command)),
@@ -67,12 +70,12 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Storage(command) => block_on(storage::run(config, command)),
         Command::Buffer(command) => block_on(buffer::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
+        Command::Import(command) => block_on(import::run(config, command)),
         Command::Up(_)
         | Command::Demo(_)
         | Command::Down(_)
         | Command::Stack(_)
         | Command::Midas(_)
-        | Command::Runbook(_)
         | Command::Words => {
             unreachable!("handled before the configuration is read")
         }
@@ -93,6 +96,12 @@ async fn open_catalogue(config: &Config) -> anyhow::Result<Catalogue> {
     let catalogue = Catalogue::connect(&config.catalogue).await?;
     catalogue.require_current_schema().await?;
     Ok(catalogue)
+}
+
+/// Who sits at the command line, for the history.
+fn operator() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+    format!("{user}@aquifer")
 }
 
 /// The run that `text` means; a bare number is one of the default site.
