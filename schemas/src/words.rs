@@ -266,6 +266,10 @@ words! {
         Degraded = "degraded",
         /// A file cannot be trusted; someone was told.
         Quarantined = "quarantined",
+        /// Taken over from a run book or a listing: nobody here has read its copies.
+        Adopted = "adopted",
+        /// A run book tells of it, and no copy of a file is known.
+        Missing = "missing",
     }
 }
 
@@ -294,12 +298,20 @@ words! {
         Changed = "changed",
         /// Gone from the buffer before it was safe.
         Vanished = "vanished",
+        /// A run book or a listing says that there is a copy; nobody here has read it.
+        Adopted = "adopted",
+        /// A run book tells of it, and no copy is known.
+        Missing = "missing",
     }
 }
 
 words! {
     /// The state of one copy of one file.
     ReplicaState, "replica state" {
+        /// A run book or a listing says that it is there: never counts.
+        Claimed = "claimed",
+        /// It was claimed, and a listing does not have it.
+        Absent = "absent",
         /// Wanted by the policy.
         Planned = "planned",
         /// Waiting for a worker.
@@ -405,6 +417,8 @@ words! {
         Logger = "logger",
         /// Nobody did: the file was quiet and the DAQ had moved on or died.
         Inferred = "inferred",
+        /// A run book of the past, which may have no end of it.
+        Book = "book",
         /// A writer of another version gave a word unknown here.
         Unknown = "unknown",
     }

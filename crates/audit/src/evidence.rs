@@ -63,6 +63,10 @@ pub struct CatalogueRun {
     pub version: RunVersion,
     /// Its state.
     pub state: RunState,
+    /// When it began, where known.
+    pub started_at: Option<Timestamp>,
+    /// Whether all that is known of its end is that a run book has none: the DAQ died.
+    pub never_ended: bool,
     /// Last change of its row.
     pub updated_at: Timestamp,
     /// How many files its row says it has.
@@ -90,7 +94,8 @@ pub struct CatalogueFile {
     /// Whether the buffer is said to hold it.
     pub in_buffer: bool,
     /// Key of its object, its stored size, and its CRC-64/NVME (sixteen hexadecimal
-    /// digits).
+    /// digits). Of a copy that is only claimed: the size 0 where nobody said it, and no
+    /// digits; `None` where it lies in a place that was not listed.
     pub object: Option<(String, u64, String)>,
     /// The order by which it is leaving or has left the buffer.
     pub ordered: Option<Ordered>,
@@ -123,6 +128,10 @@ pub struct Object {
     /// encoded.
     pub crc32c: Option<String>,
 }
+
+/// How far the clock of a run book may be from the DAQ's: it names no time zone, and in
+/// autumn an hour comes twice.
+pub(crate) const BOOK_CLOCK: SignedDuration = SignedDuration::from_hours(2);
 
 /// How long things may be in progress.
 #[derive(Debug, Clone, Copy)]

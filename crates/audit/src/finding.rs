@@ -77,6 +77,14 @@ pub struct Tally {
     pub quarantined: u64,
     /// Files on their way and within their deadline.
     pub in_progress: u64,
+    /// Files of which a run book or a listing says that there is a copy that nobody here
+    /// has read.
+    pub adopted: u64,
+    /// Files of which a run book tells and no copy is known: lost before our time, as far
+    /// as anybody knows.
+    pub missing: u64,
+    /// Runs of which a run book has no end: the DAQ died.
+    pub never_ended: u64,
     /// Runs looked at, by number.
     pub runs: u64,
     /// Of these, runs that are on their way or have a file that is.
@@ -88,6 +96,9 @@ impl std::ops::AddAssign for Tally {
         self.stored += other.stored;
         self.quarantined += other.quarantined;
         self.in_progress += other.in_progress;
+        self.adopted += other.adopted;
+        self.missing += other.missing;
+        self.never_ended += other.never_ended;
         self.runs += other.runs;
         self.runs_in_progress += other.runs_in_progress;
     }

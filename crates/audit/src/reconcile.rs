@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use aquifer_schemas::{FileState, RunNumber, RunState, Site};
+use jiff::Timestamp;
 
 use crate::digests::is_stored;
 use crate::evidence::{
-    BufferFile, CatalogueFile, CatalogueRun, DaqFile, Deadlines, NumberEvidence, Object,
+    BOOK_CLOCK, BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines,
+    NumberEvidence, Object,
 };
 use crate::finding::{Finding, FindingKind, Tally};
 
@@ -81,15 +83,24 @@ impl<'a> Audit<'a> {
         });
     }
 
-    /// Catalogue rows of a file name, newest version first.
+    /// Rows of a file name that were made from data, newest version first: hearsay says
+    /// nothing of what lies in the buffer now.
     fn rows(&self, name: &str) -> Vec<&'a CatalogueFile> {
         let mut versions: Vec<&CatalogueRun> = self.evidence.catalogue.iter().collect();
         versions.sort_by_key(|run| std::cmp::Reverse(run.version));
         versions
             .into_iter()
             .flat_map(|run| &run.files)
-            .filter(|file| file.name.as_str() == name)
+            .filter(|file| file.name.as_str() == name && !is_hearsay(file))
             .collect()
+    }
+
+    /// Whether a book tells of this very run of the DAQ's list: the number alone may mean
+    /// another one.
+    fn in_a_book(&self, run: &DaqRun) -> bool {
+        let near = |began: Timestamp| began.duration_since(run.started_at).abs() <= BOOK_CLOCK;
+        let mut known = self.evidence.catalogue.iter();
+        known.any(|known| known.files.iter().any(is_hearsay) && known.started_at.is_some_and(near))
     }
 
     /// Whether the run goes on: its files are stored before they have rows.
@@ -102,6 +113,8 @@ impl<'a> Audit<'a> {
         let evidence = self.evidence;
         for run in &evidence.daq {
             let ended = run.ended_at.unwrap_or(run.started_at);
+            // What became of it is told by the book, and counted there.
+            let told = self.in_a_book(run);
             if self.evidence.catalogue.is_empty() && self.evidence.buffer.is_empty() {
                 if self.deadlines.overdue(ended) {
                     self.find(
@@ -118,7 +131,7 @@ impl<'a> Audit<'a> {
                 let in_buffer = |found: &BufferFile| found.name == file.name;
                 match self.rows(file.name.as_str()).as_slice() {
                     // In the buffer it is judged there; elsewhere it is lost.
-                    [] if self.evidence.buffer.iter().any(in_buffer) => {}
+                    [] if told || self.evidence.buffer.iter().any(in_buffer) => {}
                     [] if self.deadlines.overdue(ended) => self.find(
                         FindingKind::DaqFileUncatalogued,
                         file.name.as_str(),
@@ -275,6 +288,7 @@ impl<'a> Audit<'a> {
 
     fn run_row(&mut self, run: &CatalogueRun, objects: &HashMap<&str, &Object>) {
         let subject = format!("version {}", run.version);
+        self.tally.never_ended += u64::from(run.never_ended);
         if run.file_count != run.files.len() as u64 {
             self.find(
                 FindingKind::FileRowsMissing,
@@ -298,7 +312,8 @@ impl<'a> Audit<'a> {
                 subject,
                 format!("it is {} since {}", run.state, run.updated_at),
             ),
-            RunState::Quarantined => {}
+            // Nobody works on what a book tells of: there is nothing to wait for.
+            RunState::Quarantined | RunState::Adopted | RunState::Missing => {}
             RunState::Stored | RunState::Safe | RunState::BufferFree | RunState::Degraded => {
                 match run.manifest_key.as_deref() {
                     Some(key) if objects.contains_key(key) => {}
@@ -325,6 +340,10 @@ impl<'a> Audit<'a> {
     ) {
         if is_quarantined(file) {
             self.tally.quarantined += 1;
+            return;
+        }
+        if is_hearsay(file) {
+            self.hearsay(file, objects);
             return;
         }
         let Some((key, size, crc64nvme)) = &file.object else {
@@ -384,6 +403,31 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// What a book or a listing says, against what the storage has where it was listed.
+    fn hearsay(&mut self, file: &CatalogueFile, objects: &HashMap<&str, &Object>) {
+        if file.state == FileState::Missing {
+            self.tally.missing += 1;
+            return;
+        }
+        let Some((key, size, _)) = &file.object else {
+            self.tally.adopted += 1;
+            return;
+        };
+        match objects.get(key.as_str()) {
+            None => self.find(
+                FindingKind::ObjectMissing,
+                key,
+                "a run book or a listing names this object; the storage does not have it",
+            ),
+            Some(object) if *size != 0 && object.size != *size => self.find(
+                FindingKind::ObjectDiffers,
+                key,
+                format!("the object has {} bytes, {size} are claimed", object.size),
+            ),
+            Some(_) => self.tally.adopted += 1,
+        }
+    }
+
     /// Whether the buffer has the file, as far as its size tells.
     fn buffer_holds(&self, file: &CatalogueFile) -> bool {
         let mut held = self.evidence.buffer.iter();
@@ -436,6 +480,11 @@ fn is_under_way(file: &CatalogueFile) -> bool {
 
 pub(crate) fn is_quarantined(file: &CatalogueFile) -> bool {
     matches!(file.state, FileState::Changed | FileState::Vanished)
+}
+
+/// Whether all that is known of the file is what a book or a listing says.
+fn is_hearsay(file: &CatalogueFile) -> bool {
+    matches!(file.state, FileState::Adopted | FileState::Missing)
 }
 
 /// Whether an order has the file on its way out of the buffer.

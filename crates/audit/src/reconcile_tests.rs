@@ -66,6 +66,8 @@ fn sound(files: usize) -> NumberEvidence {
         catalogue: vec![CatalogueRun {
             version: 1,
             state: RunState::Stored,
+            started_at: Some(at(-100)),
+            never_ended: false,
             updated_at: at(1),
             file_count: files as u64,
             files: (0..files)
@@ -385,6 +387,72 @@ fn files_and_runs_in_progress_are_counted_apart() {
     assert_eq!(findings, []);
     assert_eq!((tally.stored, tally.in_progress), (1, 2));
     assert_eq!((tally.runs, tally.runs_in_progress), (1, 1));
+}
+
+/// A run that only a book tells of, whose file is in this state.
+fn from_a_book(state: FileState) -> NumberEvidence {
+    let mut evidence = sound(1);
+    evidence.daq.clear();
+    evidence.buffer.clear();
+    evidence.objects.clear();
+    let run = &mut evidence.catalogue[0];
+    run.state = match state {
+        FileState::Missing => RunState::Missing,
+        _ => RunState::Adopted,
+    };
+    run.never_ended = state == FileState::Missing;
+    run.manifest_key = None;
+    let file = &mut run.files[0];
+    (file.state, file.in_buffer, file.object) = (state, false, None);
+    (file.size, file.crc32c, file.crc64nvme) = (None, None, None);
+    evidence
+}
+
+fn tally(evidence: &NumberEvidence) -> (Tally, Vec<FindingKind>) {
+    let site = "LNGS".parse().unwrap();
+    let (tally, findings) = reconcile(&site, 42, evidence, &deadlines(1_000_000));
+    (tally, findings.iter().map(|found| found.kind).collect())
+}
+
+#[test]
+fn what_a_book_tells_of_is_counted_under_its_own_words_for_ever() {
+    let (counted, findings) = tally(&from_a_book(FileState::Adopted));
+    assert_eq!((counted.adopted, counted.stored), (1, 0));
+    assert_eq!(findings, []);
+    let (counted, findings) = tally(&from_a_book(FileState::Missing));
+    assert_eq!((counted.missing, counted.never_ended), (1, 1));
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn a_book_accounts_for_the_run_of_the_daqs_list_that_it_means_and_for_no_other() {
+    let mut evidence = from_a_book(FileState::Missing);
+    evidence.daq = sound(1).daq;
+    assert_eq!(tally(&evidence).1, []);
+    evidence.daq[0].started_at = at(500_000);
+    evidence.daq[0].ended_at = Some(at(500_100));
+    assert_eq!(tally(&evidence).1, [FindingKind::DaqFileUncatalogued]);
+}
+
+#[test]
+fn a_file_in_the_buffer_is_not_accounted_for_by_a_book() {
+    let mut evidence = from_a_book(FileState::Adopted);
+    evidence.buffer = sound(1).buffer;
+    assert_eq!(tally(&evidence).1, [FindingKind::BufferFileUncatalogued]);
+}
+
+#[test]
+fn a_claimed_object_in_a_place_that_was_listed_must_be_there() {
+    let mut evidence = from_a_book(FileState::Adopted);
+    let sound = sound(1);
+    let object = sound.objects[0].clone();
+    evidence.catalogue[0].files[0].object = Some((object.key.clone(), 100, String::new()));
+    assert_eq!(tally(&evidence).1, [FindingKind::ObjectMissing]);
+    evidence.objects = vec![object];
+    let (counted, findings) = tally(&evidence);
+    assert_eq!((counted.adopted, findings.as_slice()), (1, &[][..]));
+    evidence.objects[0].size = 99;
+    assert_eq!(tally(&evidence).1, [FindingKind::ObjectDiffers]);
 }
 
 fn graves(evidence: &NumberEvidence) -> (Vec<Gravity>, Vec<FindingKind>) {

@@ -1,13 +1,14 @@
 //! What each writer's facts do to a draft: opening, closing, storing, quarantining.
 //!
 //! Pure and idempotent. Facts may come in any order: what the DAQ says replaces what the
-//! logger's files say, which replaces what was inferred; among equals the first word
-//! stands. Digests, once set, never change.
+//! logger's files say, which replaces what was inferred, which replaces what a run book
+//! of the past says; among equals the first word stands. Digests, once set, never change.
 
 use aquifer_schemas::{ClosedBy, Encoding, EvidenceLevel, FileName, FileState, ReplicaState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::adopt::same_run;
 use crate::draft::{Draft, TypeChange, fill};
 use crate::error::CatalogueError;
 use crate::facts::{BufferCopy, ClosedRun, OpenedRun, StoredFileFacts, StoredRun};
@@ -22,15 +23,17 @@ fn authority(closed_by: Option<ClosedBy>) -> u8 {
     match closed_by {
         None => 0,
         Some(ClosedBy::Unknown) => 1,
-        Some(ClosedBy::Inferred) => 2,
-        Some(ClosedBy::Logger) => 3,
-        Some(ClosedBy::Daq) => 4,
+        Some(ClosedBy::Book) => 2,
+        Some(ClosedBy::Inferred) => 3,
+        Some(ClosedBy::Logger) => 4,
+        Some(ClosedBy::Daq) => 5,
     }
 }
 
 /// A run began. Nothing that is known already is replaced.
 pub(crate) fn open(draft: &mut Draft, opened: &OpenedRun) -> Result<(), CatalogueError> {
     let started_at = micros("start of the run", opened.started_at)?;
+    same_run(draft, Some(started_at), None)?;
     let run_type = opened.run_type.as_deref();
     let run = &mut draft.run;
     let open_type = run.type_by.is_none();
@@ -61,6 +64,7 @@ pub(crate) fn close(draft: &mut Draft, closed: &ClosedRun) -> Result<(), Catalog
         |at: Option<Timestamp>| at.map(|at| micros("start of the run", at)).transpose();
     let started_at = opt_micros(closed.started_at)?;
     let ended_at = micros("end of the run", closed.ended_at)?;
+    same_run(draft, started_at, Some(ended_at))?;
     let replace = authority(Some(closed.closed_by)) > authority(draft.run.closed_by);
     draft.closes |= draft.run.closed_by.is_none();
     let first_close = draft.closes;
@@ -81,6 +85,10 @@ pub(crate) fn close(draft: &mut Draft, closed: &ClosedRun) -> Result<(), Catalog
     draft.set_attributes(&fit::attributes(run_type, &closed.attributes), replace);
     for file in &closed.files {
         let place = draft.file(&file.name, "in the run's list of files");
+        if machine::is_hearsay(draft.files[place].row.state) {
+            let why = "it is in the run's list of files, beyond hearsay";
+            draft.move_file(place, FileState::Discovered, why, None)?;
+        }
         let row = &draft.files[place].row;
         let mut announced = row.announced_size;
         let mut buffer = row.buffer.clone();
@@ -230,6 +238,7 @@ fn store_copy(draft: &mut Draft, facts: &StoredFileFacts) -> Result<(), Catalogu
         evidence_at: micros("time of the evidence", facts.stored_at)?,
         fence: 0,
     };
+    let mut why = "its evidence matches the file's seal".to_owned();
     let place = match draft.replica(&facts.name, &facts.element) {
         None => draft.add_replica(row, "written while the file was ingested"),
         Some(place) => {
@@ -244,6 +253,9 @@ fn store_copy(draft: &mut Draft, facts: &StoredFileFacts) -> Result<(), Catalogu
                 return Ok(());
             }
             let (row_id, state, fence) = (have.row, have.state, have.fence);
+            if have.state == ReplicaState::Claimed && have.location != row.location {
+                why = format!("{why}; before, a copy was claimed at {}", have.location);
+            }
             *draft.change_replica(place) = ReplicaRow {
                 row: row_id,
                 state,
@@ -255,8 +267,7 @@ fn store_copy(draft: &mut Draft, facts: &StoredFileFacts) -> Result<(), Catalogu
     };
     if draft.replicas[place].row.state != ReplicaState::OnTape {
         let evidence = evidence(&draft.replicas[place].row);
-        let why = "its evidence matches the file's seal";
-        draft.move_replica(place, ReplicaState::Available, why, Some(&evidence))?;
+        draft.move_replica(place, ReplicaState::Available, &why, Some(&evidence))?;
     }
     Ok(())
 }

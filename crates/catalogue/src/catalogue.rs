@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Statements cached by each connection: more than this crate has, inserts in all their
 /// chunk sizes included.
-const CACHED_STATEMENTS: usize = 128;
+const CACHED_STATEMENTS: usize = 192;
 
 /// What makes a session ours, whatever the server's defaults are.
 const SESSION: [&str; 2] = [

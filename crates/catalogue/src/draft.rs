@@ -158,8 +158,19 @@ impl Draft {
         }
     }
 
+    /// Whether the run has a file of this name.
+    pub(crate) fn has_file(&self, name: &FileName) -> bool {
+        self.file_places.contains_key(name)
+    }
+
     /// Place of a file, which is discovered if it was not known.
     pub(crate) fn file(&mut self, name: &FileName, why: &str) -> usize {
+        self.begin_file(name, FileState::Discovered, why)
+    }
+
+    /// Place of a file, which begins in `state` if it was not known.
+    pub(crate) fn begin_file(&mut self, name: &FileName, state: FileState, why: &str) -> usize {
+        debug_assert!(state.may_begin(), "{name} begins {state}");
         if let Some(place) = self.file_places.get(name) {
             return *place;
         }
@@ -168,7 +179,7 @@ impl Draft {
             row: FileRow {
                 row: 0,
                 name: name.clone(),
-                state: FileState::Discovered,
+                state,
                 announced_size: None,
                 size: None,
                 crc64nvme: None,
@@ -188,7 +199,7 @@ impl Draft {
         self.steps.push(Step {
             about: About::File(place),
             from: None,
-            to: FileState::Discovered.as_str(),
+            to: state.as_str(),
             why: why.to_owned(),
             evidence: None,
         });
@@ -389,6 +400,8 @@ impl Draft {
             RunState::Incomplete => "a file vanished",
             RunState::Degraded => "a file that was safe no longer is",
             RunState::Quarantined => "a file cannot be trusted",
+            RunState::Adopted => "a run book or a listing tells of it",
+            RunState::Missing => "no copy of a file is known",
         };
         why.to_owned()
     }

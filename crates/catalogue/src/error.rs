@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aquifer_runtime::retry::{Classify, ErrorClass};
 use aquifer_schemas::{FileName, RunId, Site};
+use jiff::Timestamp;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -66,6 +67,16 @@ pub enum CatalogueError {
         have: String,
         /// Digests brought.
         got: String,
+    },
+    /// A run book tells of another run under this name.
+    #[error("{run} began at {have} by its run book, these data at {got}: they are another run")]
+    OtherRun {
+        /// The run.
+        run: RunId,
+        /// When the book's run began, or ended where that is not known.
+        have: Timestamp,
+        /// When that of the data did.
+        got: Timestamp,
     },
     /// Files of the run may not be freed from its buffer.
     #[error("{run} cannot be freed: {why}")]

@@ -7,6 +7,7 @@
 //! data. Relaying announcements is for the bus, deciding what copies a run needs for the
 //! policy.
 
+mod adopt;
 mod announce;
 mod apply;
 mod catalogue;
@@ -39,6 +40,7 @@ mod sql;
 mod work;
 mod writers;
 
+pub use adopt::{Adopted, AdoptedCopy, AdoptedRun, Adoption, BOOK_START, BOOK_STOP, Sighting};
 pub use catalogue::Catalogue;
 pub use config::{CatalogueConfig, Tls};
 pub use error::CatalogueError;

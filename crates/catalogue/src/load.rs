@@ -1,12 +1,13 @@
 //! How runs, files, replicas and attributes are read: the columns of each, in one order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aquifer_digest::FileIdentity;
-use aquifer_schemas::{RunId, Site};
+use aquifer_schemas::{RunId, RunNumber, Site};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Transaction, Value};
 
+use crate::adopt::Versions;
 use crate::draft::Draft;
 use crate::error::CatalogueError;
 use crate::facts::{Attribute, AttributeValue};
@@ -185,6 +186,105 @@ pub(crate) async fn replicas(
         .await
         .map_err(CatalogueError::server("read replicas"))?;
     read_all("replica", rows, replica_row)
+}
+
+/// Locks every version of many numbers of a site, then their files, then the replicas,
+/// and reads them. `numbers` are in order, so that two who lock many wait for each other
+/// rather than meet crosswise.
+pub(crate) async fn lock_numbers(
+    tx: &mut Transaction<'_>,
+    site: &Site,
+    numbers: &[RunNumber],
+) -> Result<Versions, CatalogueError> {
+    let mut drafts: BTreeMap<RunNumber, Vec<Draft>> = BTreeMap::new();
+    if numbers.is_empty() {
+        return Ok(Versions::new(site, drafts));
+    }
+    let query = format!(
+        "SELECT {RUN},NOW(6) FROM run r WHERE r.site=? AND r.number IN ({}) \
+         ORDER BY r.number,r.version FOR UPDATE",
+        marks(numbers.len())
+    );
+    let mut params: Vec<Value> = vec![site.as_str().into()];
+    params.extend(numbers.iter().map(|number| Value::from(*number)));
+    let rows: Vec<Row> = tx
+        .exec(query, params)
+        .await
+        .map_err(CatalogueError::server("lock runs"))?;
+    let read = |columns: &mut Columns| Ok((run_row(columns)?, columns.time()?));
+    let runs = read_all("run", rows, read)?;
+    let ids: Vec<u64> = runs.iter().map(|(run, _)| run.row).collect();
+    let mut files = of_runs(
+        tx,
+        &format!("SELECT f.run_id,{FILE} FROM file f WHERE f.run_id IN"),
+        " ORDER BY f.id FOR UPDATE",
+        &ids,
+        file_row,
+    )
+    .await?;
+    let mut replicas = of_runs(
+        tx,
+        &format!(
+            "SELECT f.run_id,{REPLICA} FROM replica p JOIN file f ON f.id=p.file_id \
+             WHERE f.run_id IN"
+        ),
+        " ORDER BY p.id FOR UPDATE",
+        &ids,
+        replica_row,
+    )
+    .await?;
+    let mut attributes = of_runs(
+        tx,
+        "SELECT run_id,name,text_value,number_value,bool_value,unit FROM run_attribute \
+         WHERE run_id IN",
+        "",
+        &ids,
+        attribute,
+    )
+    .await?;
+    for (mut run, now) in runs {
+        run.updated_at = now;
+        let row = run.row;
+        let attributes = attributes.remove(&row).unwrap_or_default();
+        let draft = Draft::loaded(
+            run,
+            attributes.into_iter().collect(),
+            files.remove(&row).unwrap_or_default(),
+            replicas.remove(&row).unwrap_or_default(),
+        );
+        drafts.entry(draft.run.id.number).or_default().push(draft);
+    }
+    Ok(Versions::new(site, drafts))
+}
+
+/// Rows by the run that stands in their first column.
+async fn of_runs<T>(
+    tx: &mut Transaction<'_>,
+    select: &str,
+    tail: &str,
+    runs: &[u64],
+    read: impl Fn(&mut Columns) -> Result<T, CatalogueError>,
+) -> Result<HashMap<u64, Vec<T>>, CatalogueError> {
+    let mut by_run: HashMap<u64, Vec<T>> = HashMap::new();
+    if runs.is_empty() {
+        return Ok(by_run);
+    }
+    let query = format!("{select} ({}){tail}", marks(runs.len()));
+    let params: Vec<Value> = runs.iter().map(|run| Value::from(*run)).collect();
+    let rows: Vec<Row> = tx
+        .exec(query, params)
+        .await
+        .map_err(CatalogueError::server("read runs"))?;
+    for row in rows {
+        let mut columns = Columns::of("rows of runs", row);
+        let run = columns.next()?;
+        by_run.entry(run).or_default().push(read(&mut columns)?);
+    }
+    Ok(by_run)
+}
+
+fn marks(count: usize) -> String {
+    vec!["?"; count].join(",")
 }
 
 /// Locks a run, then its files, then their replicas, and reads them.

@@ -22,19 +22,26 @@ pub trait Machine: Copy + Eq + 'static {
 impl Machine for RunState {
     const STATES: &'static [Self] = Self::ALL;
 
-    /// A run may be first heard of when it is over.
+    /// A run may be first heard of when it is over, or from a book of the past.
     fn may_begin(self) -> bool {
-        matches!(self, Self::Open | Self::Closed)
+        matches!(
+            self,
+            Self::Open | Self::Closed | Self::Adopted | Self::Missing
+        )
     }
 
     /// Nothing returns to `open`. A late file takes a stored run back to `closed`, or
-    /// directly to `stored` when it comes with its object.
+    /// directly to `stored` when it comes with its object. What a book tells of is on
+    /// its way like any other run once its files are found.
     fn successors(self) -> &'static [Self] {
-        use RunState::{BufferFree, Closed, Degraded, Incomplete, Open, Quarantined, Safe, Stored};
+        use RunState::{
+            Adopted, BufferFree, Closed, Degraded, Incomplete, Missing, Open, Quarantined, Safe,
+            Stored,
+        };
         match self {
             Open => &[Closed],
-            Closed => &[Stored, Incomplete, Quarantined],
-            Stored => &[Safe, Closed, Incomplete, Quarantined],
+            Closed => &[Stored, Incomplete, Quarantined, Adopted, Missing],
+            Stored => &[Safe, Closed, Incomplete, Quarantined, Adopted, Missing],
             Safe => &[
                 BufferFree,
                 Degraded,
@@ -47,6 +54,8 @@ impl Machine for RunState {
             Degraded => &[Safe, BufferFree, Stored, Closed, Incomplete, Quarantined],
             Incomplete => &[Closed, Stored, Safe, Degraded, Quarantined],
             Quarantined => &[Closed, Stored, Safe, Degraded, Incomplete],
+            Adopted => &[Missing, Closed, Stored, Incomplete, Quarantined],
+            Missing => &[Adopted, Closed, Stored, Incomplete, Quarantined],
         }
     }
 }
@@ -55,15 +64,15 @@ impl Machine for FileState {
     const STATES: &'static [Self] = Self::ALL;
 
     fn may_begin(self) -> bool {
-        self == Self::Discovered
+        matches!(self, Self::Discovered | Self::Adopted | Self::Missing)
     }
 
     /// From `stored` on a file has a copy elsewhere and never goes back before it:
     /// whatever then happens in the buffer happens to the buffer's replica.
     fn successors(self) -> &'static [Self] {
         use FileState::{
-            Changed, Discovered, PurgeOrdered, Purged, Safe, Sealed, Stable, Stored, Streaming,
-            Trashed, Vanished,
+            Adopted, Changed, Discovered, Missing, PurgeOrdered, Purged, Safe, Sealed, Stable,
+            Stored, Streaming, Trashed, Vanished,
         };
         match self {
             Discovered => &[Stable, Streaming, Changed, Vanished],
@@ -79,6 +88,9 @@ impl Machine for FileState {
             // Someone looked at it, or it came back: it begins again.
             Changed => &[Discovered, Vanished],
             Vanished => &[Discovered],
+            // Found in the buffer after all.
+            Adopted => &[Discovered, Missing],
+            Missing => &[Adopted, Discovered],
         }
     }
 }
@@ -86,18 +98,25 @@ impl Machine for FileState {
 impl Machine for ReplicaState {
     const STATES: &'static [Self] = Self::ALL;
 
-    /// Copies begin as a plan, as bytes written while a file was ingested, or as what
-    /// was found in place (the DAQ's own file).
+    /// Copies begin as a plan, as bytes written while a file was ingested, as what was
+    /// found in place (the DAQ's own file), or as somebody's word.
     fn may_begin(self) -> bool {
-        matches!(self, Self::Planned | Self::Written | Self::Available)
+        matches!(
+            self,
+            Self::Claimed | Self::Planned | Self::Written | Self::Available
+        )
     }
 
     fn successors(self) -> &'static [Self] {
         use ReplicaState::{
-            Active, Archiving, Available, Bad, DeleteOrdered, Deleted, Deleting, Lost, OnTape,
-            Planned, Queued, Repair, Suspect, Verified, Written,
+            Absent, Active, Archiving, Available, Bad, Claimed, DeleteOrdered, Deleted, Deleting,
+            Lost, OnTape, Planned, Queued, Repair, Suspect, Verified, Written,
         };
         match self {
+            // A word becomes a copy when its bytes are read, and nothing when a listing
+            // does not have it.
+            Claimed => &[Verified, Suspect, Absent, Bad],
+            Absent => &[Claimed],
             // A plan that is given up leaves nothing to delete.
             Planned => &[Queued, Deleted],
             Queued => &[Active, Deleted],
@@ -106,7 +125,7 @@ impl Machine for ReplicaState {
             Verified => &[Available, Archiving],
             Archiving => &[OnTape, Suspect],
             Available | OnTape => &[Suspect, DeleteOrdered],
-            Suspect => &[Available, OnTape, Bad],
+            Suspect => &[Available, OnTape, Bad, Claimed, Absent],
             Bad => &[Repair, Lost],
             Repair => &[Queued],
             // Another copy turned up, to make it from.
@@ -184,6 +203,11 @@ pub fn is_safe(state: FileState) -> bool {
     is_stored(state) && state != FileState::Stored
 }
 
+/// Whether all that is known of a file in this state is what a book or a listing says.
+pub fn is_hearsay(state: FileState) -> bool {
+    matches!(state, FileState::Adopted | FileState::Missing)
+}
+
 /// What a run's state depends on, for one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFact {
@@ -209,6 +233,15 @@ pub fn derive_run_state(closed: bool, files: &[FileFact]) -> RunState {
         RunState::Quarantined
     } else if any(FileState::Vanished) {
         RunState::Incomplete
+    } else if files
+        .iter()
+        .any(|file| !is_stored(file.state) && !is_hearsay(file.state))
+    {
+        RunState::Closed
+    } else if any(FileState::Missing) {
+        RunState::Missing
+    } else if any(FileState::Adopted) {
+        RunState::Adopted
     } else if all(|state| state == FileState::Purged) {
         RunState::BufferFree
     } else if all(is_safe) {
@@ -282,9 +315,12 @@ mod tests {
     #[test]
     fn nothing_unproven_becomes_available_without_being_verified() {
         use ReplicaState::{
-            Active, Available, Bad, Deleted, Lost, Planned, Queued, Repair, Verified, Written,
+            Absent, Active, Available, Bad, Claimed, Deleted, Lost, Planned, Queued, Repair,
+            Verified, Written,
         };
-        for from in [Planned, Queued, Active, Written, Bad, Repair, Lost, Deleted] {
+        for from in [
+            Claimed, Absent, Planned, Queued, Active, Written, Bad, Repair, Lost, Deleted,
+        ] {
             let way = path(Some(from), Available).unwrap();
             assert!(way.contains(&Verified), "{from}: {way:?}");
         }
@@ -321,7 +357,8 @@ mod tests {
     #[test]
     fn the_state_of_a_run_follows_from_its_facts() {
         use FileState::{
-            Changed, Discovered, PurgeOrdered, Purged, Safe, Sealed, Stored, Vanished,
+            Adopted, Changed, Discovered, Missing, PurgeOrdered, Purged, Safe, Sealed, Stored,
+            Vanished,
         };
         let table: &[(bool, &[FileState], RunState)] = &[
             (false, &[], RunState::Open),
@@ -339,6 +376,11 @@ mod tests {
             (true, &[Safe, Purged], RunState::Safe),
             (true, &[Purged, Purged], RunState::BufferFree),
             (true, &[Safe, Discovered], RunState::Closed),
+            (true, &[Adopted], RunState::Adopted),
+            (true, &[Adopted, Stored], RunState::Adopted),
+            (true, &[Adopted, Missing], RunState::Missing),
+            (true, &[Missing, Sealed], RunState::Closed),
+            (true, &[Missing, Changed], RunState::Quarantined),
         ];
         for (closed, files, expected) in table {
             let facts: Vec<FileFact> = files.iter().copied().map(fact).collect();
@@ -384,7 +426,11 @@ mod tests {
                         file.state = ways[choice % ways.len()];
                         file.was_safe |= is_safe(file.state);
                     }
-                    None => files.push(fact(FileState::Discovered)),
+                    None => {
+                        let begins = FileState::ALL.iter().filter(|state| state.may_begin());
+                        let begins: Vec<_> = begins.collect();
+                        files.push(fact(*begins[choice % begins.len()]));
+                    }
                 }
                 let next = derive_run_state(true, &files);
                 prop_assert!(path(run, next).is_some(), "{:?} -> {}", run, next);

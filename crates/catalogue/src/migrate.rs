@@ -56,8 +56,9 @@ const MIGRATIONS: &[Migration] = migrations! {
     15 "run_type_by" "V0015__run_type_by.sql",
     16 "periods" "V0016__periods.sql",
     17 "wide_transitions" "V0017__wide_transitions.sql",
-    22 "hooks" "V0022__hooks.sql",
-    23 "work_outcomes" "V0023__work_outcomes.sql",
+    18 "runlog_view" "V0018__runlog_view.sql",
+    19 "hooks" "V0019__hooks.sql",
+    20 "work_outcomes" "V0020__work_outcomes.sql",
 };
 
 /// Version of the schema that this program needs.
@@ -291,8 +292,8 @@ mod tests {
 
     #[test]
     fn versions_follow_each_other_and_are_idempotent() {
-        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
-        for migration in MIGRATIONS {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
             let text = migration.statement;
             // What is changed to what it is already stays as it is.
             let idempotent = ["IF NOT EXISTS", "MODIFY COLUMN IF EXISTS"];

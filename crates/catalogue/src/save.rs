@@ -1,12 +1,11 @@
 //! How a draft is saved: run, attributes, files, replicas, history, outbox, in this order
-//! and in one transaction, with as many rows in a statement as it takes.
+//! and in one transaction, of one run or of many, with many rows in a statement.
 
 use aquifer_schemas::{ClosedBy, RunId};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, Value};
 
 use crate::announce::Mail;
-use crate::catalogue::first;
 use crate::draft::{About, Draft, Step, TypeChange};
 use crate::error::CatalogueError;
 use crate::facts::AttributeValue;
@@ -20,15 +19,26 @@ pub(crate) async fn save(
     who: &str,
     mail: Vec<Mail>,
 ) -> Result<(), CatalogueError> {
-    match draft.before {
-        None => insert_run(tx, &mut draft.run).await?,
-        Some((_, revision)) => update_run(tx, &mut draft.run, revision).await?,
-    }
-    save_attributes(tx, draft).await?;
-    save_files(tx, draft).await?;
-    save_replicas(tx, draft).await?;
-    save_steps(tx, draft, who).await?;
+    save_all(tx, std::slice::from_mut(draft), who).await?;
     post(tx, mail).await
+}
+
+/// Saves what changed of many runs, of which nothing is announced.
+pub(crate) async fn save_all(
+    tx: &mut Transaction<'_>,
+    drafts: &mut [Draft],
+    who: &str,
+) -> Result<(), CatalogueError> {
+    insert_runs(tx, drafts).await?;
+    for draft in drafts.iter_mut() {
+        if let Some((_, revision)) = draft.before {
+            update_run(tx, &mut draft.run, revision).await?;
+        }
+    }
+    save_attributes(tx, drafts).await?;
+    save_files(tx, drafts).await?;
+    save_replicas(tx, drafts).await?;
+    save_steps(tx, drafts, who).await
 }
 
 fn run_facts(run: &RunRow) -> Vec<Value> {
@@ -50,30 +60,57 @@ fn run_facts(run: &RunRow) -> Vec<Value> {
     ]
 }
 
-async fn insert_run(tx: &mut Transaction<'_>, run: &mut RunRow) -> Result<(), CatalogueError> {
-    let RunId {
-        site,
-        number,
-        version,
-    } = &run.id;
-    let mut values: Vec<Value> = vec![site.as_str().into(), number.into(), version.into()];
-    values.extend(run_facts(run));
-    let query = "INSERT INTO run (site,number,version,state,revision,run_type,type_by,started_at,ended_at,\
-         closed_by,events,files,sealed_files,bytes,traceparent,manifest_key,stored_at) \
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id,created_at,updated_at";
-    let row = first(tx, "record a run", query, values)
-        .await
-        .map_err(|error| {
-            if error.breaks("run_site") {
-                return CatalogueError::UnknownSite { site: site.clone() };
-            }
-            error
-        })?;
-    let mut columns = row.ok_or_else(|| unsaved(&run.id, 0))?;
-    run.row = columns.next()?;
-    run.created_at = columns.time()?;
-    run.updated_at = columns.time()?;
-    run.taken_at = run.started_at.or(run.ended_at).unwrap_or(run.created_at);
+const RUN_COLUMNS: [&str; 17] = [
+    "site",
+    "number",
+    "version",
+    "state",
+    "revision",
+    "run_type",
+    "type_by",
+    "started_at",
+    "ended_at",
+    "closed_by",
+    "events",
+    "files",
+    "sealed_files",
+    "bytes",
+    "traceparent",
+    "manifest_key",
+    "stored_at",
+];
+
+async fn insert_runs(tx: &mut Transaction<'_>, drafts: &mut [Draft]) -> Result<(), CatalogueError> {
+    let mut new: Vec<&mut RunRow> = drafts
+        .iter_mut()
+        .filter(|draft| draft.before.is_none())
+        .map(|draft| &mut draft.run)
+        .collect();
+    let rows = new.iter().map(|run| {
+        let id = &run.id;
+        let mut values: Vec<Value> =
+            vec![id.site.as_str().into(), id.number.into(), id.version.into()];
+        values.extend(run_facts(run));
+        values
+    });
+    let insert = Insert {
+        table: "run",
+        columns: &RUN_COLUMNS,
+        tail: "",
+        rows: rows.collect(),
+    };
+    let given = insert.returning(tx, "id,created_at,updated_at").await;
+    let site = new.first().map(|run| run.id.site.clone());
+    let given = given.map_err(|error| match site {
+        Some(site) if error.breaks("run_site") => CatalogueError::UnknownSite { site },
+        _ => error,
+    })?;
+    for (run, mut columns) in new.iter_mut().zip(given) {
+        run.row = columns.next()?;
+        run.created_at = columns.time()?;
+        run.updated_at = columns.time()?;
+        run.taken_at = run.started_at.or(run.ended_at).unwrap_or(run.created_at);
+    }
     Ok(())
 }
 
@@ -118,9 +155,12 @@ fn unsaved(run: &RunId, revision: u64) -> CatalogueError {
     }
 }
 
-async fn save_attributes(tx: &mut Transaction<'_>, draft: &Draft) -> Result<(), CatalogueError> {
-    let names = draft.changed_attributes.iter();
-    let rows = names.filter_map(|name| {
+async fn save_attributes(tx: &mut Transaction<'_>, drafts: &[Draft]) -> Result<(), CatalogueError> {
+    let changed = drafts.iter().flat_map(|draft| {
+        let names = draft.changed_attributes.iter();
+        names.map(move |name| (draft, name))
+    });
+    let rows = changed.filter_map(|(draft, name)| {
         let attribute = draft.attributes.get(name)?;
         let (mut text, mut number, mut bool) = (Value::NULL, Value::NULL, Value::NULL);
         match &attribute.value {
@@ -220,20 +260,21 @@ fn file_values(run: u64, file: &FileRow) -> Vec<Value> {
     ]
 }
 
-async fn save_files(tx: &mut Transaction<'_>, draft: &mut Draft) -> Result<(), CatalogueError> {
-    let run = draft.run.row;
-    let dirty = draft.files.iter().filter(|file| file.dirty);
-    let rows = dirty.map(|file| file_values(run, &file.row)).collect();
+async fn save_files(tx: &mut Transaction<'_>, drafts: &mut [Draft]) -> Result<(), CatalogueError> {
+    let dirty = drafts.iter().flat_map(|draft| {
+        let dirty = draft.files.iter().filter(|file| file.dirty);
+        dirty.map(|file| file_values(draft.run.row, &file.row))
+    });
     let insert = Insert {
         table: "file",
         columns: &FILE_COLUMNS,
         tail: &replacing_now(&FILE_COLUMNS[2..]),
-        rows,
+        rows: dirty.collect(),
     };
     let ids = insert.ids(tx).await;
-    let ids = ids.map_err(|error| unknown_element(error, "file_buffer", draft))?;
-    let dirty = draft.files.iter_mut().filter(|file| file.dirty);
-    for (file, id) in dirty.zip(ids) {
+    let ids = ids.map_err(|error| unknown_element(error, "file_buffer", drafts))?;
+    let files = drafts.iter_mut().flat_map(|draft| &mut draft.files);
+    for (file, id) in files.filter(|file| file.dirty).zip(ids) {
         file.row.row = id;
     }
     Ok(())
@@ -273,37 +314,37 @@ fn replica_values(file: u64, replica: &ReplicaRow) -> Vec<Value> {
     ]
 }
 
-async fn save_replicas(tx: &mut Transaction<'_>, draft: &mut Draft) -> Result<(), CatalogueError> {
-    let dirty = draft.replicas.iter().filter(|replica| replica.dirty);
-    let rows = dirty.map(|replica| {
-        let file = draft.file_row(&replica.row.file);
-        replica_values(file, &replica.row)
+async fn save_replicas(
+    tx: &mut Transaction<'_>,
+    drafts: &mut [Draft],
+) -> Result<(), CatalogueError> {
+    let dirty = drafts.iter().flat_map(|draft| {
+        let dirty = draft.replicas.iter().filter(|replica| replica.dirty);
+        dirty.map(|replica| replica_values(draft.file_row(&replica.row.file), &replica.row))
     });
-    let rows = rows.collect();
     let insert = Insert {
         table: "replica",
         columns: &REPLICA_COLUMNS,
         tail: &replacing_now(&REPLICA_COLUMNS[2..]),
-        rows,
+        rows: dirty.collect(),
     };
     let ids = insert.ids(tx).await;
-    let ids = ids.map_err(|error| unknown_element(error, "replica_element", draft))?;
-    let dirty = draft.replicas.iter_mut().filter(|replica| replica.dirty);
-    for (replica, id) in dirty.zip(ids) {
+    let ids = ids.map_err(|error| unknown_element(error, "replica_element", drafts))?;
+    let replicas = drafts.iter_mut().flat_map(|draft| &mut draft.replicas);
+    for (replica, id) in replicas.filter(|replica| replica.dirty).zip(ids) {
         replica.row.row = id;
     }
     Ok(())
 }
 
-fn unknown_element(error: CatalogueError, constraint: &str, draft: &Draft) -> CatalogueError {
+fn unknown_element(error: CatalogueError, constraint: &str, drafts: &[Draft]) -> CatalogueError {
     if !error.breaks(constraint) {
         return error;
     }
-    let buffers = draft
-        .files
-        .iter()
-        .filter_map(|file| file.row.buffer.clone());
-    let copies = draft.replicas.iter().map(|copy| copy.row.element.clone());
+    let files = drafts.iter().flat_map(|draft| &draft.files);
+    let buffers = files.filter_map(|file| file.row.buffer.clone());
+    let copies = drafts.iter().flat_map(|draft| &draft.replicas);
+    let copies = copies.map(|copy| copy.row.element.clone());
     let mut elements: Vec<String> = buffers.chain(copies).collect();
     elements.sort();
     elements.dedup();
@@ -312,7 +353,7 @@ fn unknown_element(error: CatalogueError, constraint: &str, draft: &Draft) -> Ca
 
 async fn save_steps(
     tx: &mut Transaction<'_>,
-    draft: &Draft,
+    drafts: &[Draft],
     who: &str,
 ) -> Result<(), CatalogueError> {
     let columns = [
@@ -326,8 +367,12 @@ async fn save_steps(
         "evidence",
         "revision",
     ];
-    let steps = draft.steps.iter().map(|step| step_values(draft, step, who));
-    let rows = steps.chain(draft.retyped.iter().map(|why| type_values(draft, why, who)));
+    let rows = drafts.iter().flat_map(|draft| {
+        let steps = draft.steps.iter();
+        let steps = steps.map(move |step| step_values(draft, step, who));
+        let retyped = draft.retyped.iter();
+        steps.chain(retyped.map(move |why| type_values(draft, why, who)))
+    });
     let insert = Insert {
         table: "transition",
         columns: &columns,

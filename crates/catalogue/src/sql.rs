@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::error::CatalogueError;
 
 /// Most rows of one statement.
-const MOST_ROWS: usize = 64;
+const MOST_ROWS: usize = 512;
 
 /// Cuts a time to what `DATETIME(6)` holds, so that what is read back compares equal.
 pub(crate) fn micros(what: &'static str, at: Timestamp) -> Result<Timestamp, CatalogueError> {
@@ -191,21 +191,32 @@ impl Insert<'_> {
 
     /// Inserts and returns the ids of the rows, in their order.
     pub(crate) async fn ids(self, tx: &mut impl Queryable) -> Result<Vec<u64>, CatalogueError> {
-        let mut ids = Vec::with_capacity(self.rows.len());
+        let given = self.returning(tx, "id").await?;
+        given
+            .into_iter()
+            .map(|mut columns| columns.next())
+            .collect()
+    }
+
+    /// Inserts and returns these columns of the rows, in their order.
+    pub(crate) async fn returning(
+        self,
+        tx: &mut impl Queryable,
+        columns: &str,
+    ) -> Result<Vec<Columns>, CatalogueError> {
+        let mut all = Vec::with_capacity(self.rows.len());
         let table = self.table;
-        for (statement, values) in self.statements(" RETURNING id") {
+        for (statement, values) in self.statements(&format!(" RETURNING {columns}")) {
             let given: Vec<Row> = tx
                 .exec(statement, values)
                 .await
                 .map_err(CatalogueError::server("insert"))?;
-            for row in given {
-                ids.push(Columns::of(table, row).next()?);
-            }
+            all.extend(given.into_iter().map(|row| Columns::of(table, row)));
         }
-        Ok(ids)
+        Ok(all)
     }
 
-    fn statements(self, returning: &'static str) -> impl Iterator<Item = (String, Vec<Value>)> {
+    fn statements(self, returning: &str) -> impl Iterator<Item = (String, Vec<Value>)> + use<> {
         let row = format!("({})", vec!["?"; self.columns.len()].join(","));
         let head = format!(
             "INSERT INTO {} ({}) VALUES ",
@@ -259,7 +270,7 @@ mod tests {
                 sizes.insert(chunk);
                 left -= chunk;
             }
-            prop_assert!(sizes.len() <= 7);
+            prop_assert!(sizes.len() <= 10);
         }
     }
 

@@ -163,6 +163,26 @@ impl RunBook {
     pub fn parse(text: &str, columns: &Columns) -> Result<Self, BookError> {
         let mut records = records(text, None);
         let head: Vec<String> = records.next().ok_or(BookError::Empty)?.fields;
+        Self::read(&head, records, columns)
+    }
+
+    /// Reads the rows of a table whose columns are `head`. Their lines are counted from 1.
+    /// Refuses what [`RunBook::parse`] does.
+    pub fn of_table(
+        head: &[String],
+        rows: impl IntoIterator<Item = Vec<String>>,
+        columns: &Columns,
+    ) -> Result<Self, BookError> {
+        let rows = (1..).zip(rows);
+        let records = rows.map(|(line, fields)| Record { line, fields });
+        Self::read(head, records, columns)
+    }
+
+    fn read(
+        head: &[String],
+        records: impl Iterator<Item = Record>,
+        columns: &Columns,
+    ) -> Result<Self, BookError> {
         let head: Vec<String> = head.iter().map(|name| name.trim().to_owned()).collect();
         for column in [&columns.run, &columns.start] {
             if !head.iter().any(|name| name.eq_ignore_ascii_case(column)) {
@@ -350,7 +370,7 @@ mod tests {
         assert_eq!(first.start, "2022-03-21 15:17:13".parse().ok());
         assert_eq!(first.events, Some(8));
         assert_eq!(first.size, Some(1_588_004_699));
-        assert_eq!(first.attributes["HV_STATE"], row::Value::Number(0.0));
+        assert_eq!(first.attributes["HV_STATE"], row::Value::Flag(false));
         assert_eq!(
             (second.stop, second.events, second.size),
             (None, None, None)

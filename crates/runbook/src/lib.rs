@@ -11,12 +11,14 @@ mod columns;
 mod losses;
 mod row;
 mod status;
+mod template;
 mod text;
 mod times;
 
 pub use book::{BookError, Complaint, ComplaintKind, RunBook};
-pub use columns::Columns;
+pub use columns::{Columns, ColumnsError, Kind, Meaning as ColumnMeaning};
 pub use losses::{Limits, Listings, Loss, LossReport};
 pub use row::{Row, Value};
 pub use status::{Claim, Meaning, Store};
+pub use template::{KeyTemplate, KeyTemplateError};
 pub use times::{Certainty, LocalSpan, Resolved, Span, resolve};

@@ -107,7 +107,7 @@ impl LossReport {
                 report.missing.push(loss(why.to_owned()));
             }
             if !copies.anywhere() {
-                report.nowhere.push(loss(remains(row)));
+                report.nowhere.push(loss(row.remains()));
             }
         }
         report.ambiguous = ambiguous(rows);
@@ -184,14 +184,19 @@ impl Copies {
     }
 }
 
-/// What is left of a run without a copy.
-fn remains(row: &Row) -> String {
-    let events = row
-        .events
-        .map_or("no count of events".to_owned(), |n| format!("{n} events"));
-    let local = row.codes.get(&Store::Local);
-    let local = local.map_or("nothing said", |code| Store::Local.meaning(*code).words);
-    format!("{events}; on the DAQ's disk: {local}")
+impl Row {
+    /// What the book says of a run without a copy.
+    pub fn remains(&self) -> String {
+        let events = self
+            .events
+            .map_or("no count of events".to_owned(), |n| format!("{n} events"));
+        let said = |store: Store| {
+            let code = self.codes.get(&store);
+            code.map_or("nothing said", |code| store.meaning(*code).words)
+        };
+        let (cloud, local) = (said(Store::Cloud), said(Store::Local));
+        format!("{cloud}; {events}; on the DAQ's disk: {local}")
+    }
 }
 
 fn over_limit(row: &Row, per_event: Option<f64>, limits: Limits) -> Option<String> {

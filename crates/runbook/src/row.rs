@@ -6,23 +6,33 @@ use aquifer_schemas::{RunNumber, RunVersion};
 use jiff::civil::DateTime;
 use serde::Serialize;
 
-use crate::columns::Columns;
+use crate::columns::{Columns, Kind};
 use crate::status::Store;
 
 /// What stands in a column without a meaning of its own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// It reads as a number.
+    /// Yes or no.
+    Flag(bool),
+    /// A number.
     Number(f64),
-    /// It does not.
+    /// Anything else.
     Text(String),
 }
 
 impl Value {
-    fn read(text: &str) -> Self {
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Self::Number(number),
+    /// What `text` is by its kind, or, where it is not, by what it reads as.
+    fn read(text: &str, kind: Option<Kind>) -> Self {
+        let flag = match (kind, whole(text)) {
+            (Some(Kind::Text), _) => return Self::Text(text.to_owned()),
+            (Some(Kind::Flag), Some(0)) => Some(false),
+            (Some(Kind::Flag), Some(1)) => Some(true),
+            _ => None,
+        };
+        match (flag, text.parse::<f64>()) {
+            (Some(flag), _) => Self::Flag(flag),
+            (None, Ok(number)) if number.is_finite() => Self::Number(number),
             _ => Self::Text(text.to_owned()),
         }
     }
@@ -178,7 +188,8 @@ impl Reading<'_> {
             } else if is(&columns.run_type) {
                 row.run_type = Some(whole(field).map_or(field.to_owned(), |n| n.to_string()));
             } else {
-                let value = Value::read(field);
+                let kind = columns.meaning(column).and_then(|meaning| meaning.kind);
+                let value = Value::read(field, kind);
                 row.attributes.insert(column.to_owned(), value);
             }
             None

@@ -54,13 +54,18 @@ impl Store {
     pub const ALL: [Self; 4] = [Self::Local, Self::Cloud, Self::Tape, Self::Reco];
 
     /// The column of the codes.
-    pub(crate) fn column(self, columns: &Columns) -> &str {
+    pub fn column(self, columns: &Columns) -> &str {
         match self {
             Self::Local => &columns.local,
             Self::Cloud => &columns.cloud,
             Self::Tape => &columns.tape,
             Self::Reco => &columns.reco,
         }
+    }
+
+    /// Whether `code` says that there is a copy, however doubtfully.
+    pub fn claims(self, code: i64) -> bool {
+        code == 1 && self != Self::Reco
     }
 
     /// What `code` means here.

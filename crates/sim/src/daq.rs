@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 use aquifer_digest::{Crc32c, Digester, PIECE};
 use aquifer_midas::WriteError;
-use aquifer_schemas::FileName;
+use aquifer_schemas::{FileName, RunNumber};
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::config::{ConfigError, DetectorConfig};
-use crate::detector::{Detector, file_name};
+use crate::detector::{Detector, PlannedRun, file_name};
 use crate::run_list::{DaqFile, DaqRunRecord, RunListError, RunListWriter, listed_runs};
 use crate::truth::{FileTruth, RunStart, RunTruth};
 
@@ -117,16 +117,40 @@ impl Daq {
         &mut self,
         observer: &mut dyn FnMut(DaqEvent<'_>),
     ) -> Result<RunTruth, DaqError> {
-        let started_at = (self.pace)(self.detector.planned_start());
-        let path = self
-            .buffer
-            .join(file_name(self.detector.next_number()).as_str());
+        let (due, number) = (self.detector.planned_start(), self.detector.next_number());
+        self.take(due, number, None, observer)
+    }
+
+    /// Takes a run as it is planned, otherwise as [`Daq::take_run`].
+    ///
+    /// # Errors
+    /// As [`Daq::take_run`].
+    pub fn take_planned(
+        &mut self,
+        plan: &PlannedRun,
+        observer: &mut dyn FnMut(DaqEvent<'_>),
+    ) -> Result<RunTruth, DaqError> {
+        self.take(plan.starts_at, plan.number, Some(plan), observer)
+    }
+
+    fn take(
+        &mut self,
+        due: Timestamp,
+        number: RunNumber,
+        plan: Option<&PlannedRun>,
+        observer: &mut dyn FnMut(DaqEvent<'_>),
+    ) -> Result<RunTruth, DaqError> {
+        let started_at = (self.pace)(due);
+        let path = self.buffer.join(file_name(number).as_str());
         // A logger of before 2023 would overwrite the older run: data are unique.
         if path.try_exists().map_err(|source| failed(&path, source))? {
             return Err(failed(&path, io::ErrorKind::AlreadyExists.into()));
         }
         let fsync = self.detector.config().fsync;
-        let run = self.detector.next_run(started_at)?;
+        let run = match plan {
+            Some(plan) => self.detector.planned_run(plan, started_at)?,
+            None => self.detector.next_run(started_at)?,
+        };
         let start = run.start().clone();
         self.list.append(&began(&start))?;
         let mut file = OpenOptions::new()

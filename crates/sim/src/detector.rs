@@ -5,6 +5,7 @@
 //! earlier runs were written, but for the times in it and one leftover serial number.
 
 use std::io::Write;
+use std::time::Duration;
 
 use aquifer_midas::{BankFormat, BankName, EventBuilder, WriteError, Writer};
 use aquifer_schemas::{FileName, RunNumber};
@@ -41,6 +42,32 @@ const SOURCE_POSITIONS: [f64; 5] = [3.5, 10.5, 17.5, 24.5, 32.5];
 
 /// The random stream of the fixed patterns; runs have that of their number.
 const PATTERN_STREAM: u64 = u64::MAX;
+
+/// A run that is to be taken as somebody wishes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRun {
+    /// Its number, also one that was used before.
+    pub number: RunNumber,
+    /// What it is taken for.
+    pub kind: RunKind,
+    /// What the shifter wrote.
+    pub description: String,
+    /// When it is due.
+    pub starts_at: Timestamp,
+    /// From its begin to its end.
+    pub duration: Duration,
+    /// Bytes of its frames, of which there is at least one.
+    pub bytes: u64,
+    /// Whether the DAQ dies in it.
+    pub crashes: bool,
+}
+
+impl PlannedRun {
+    /// The name of its file.
+    pub fn file(&self) -> FileName {
+        file_name(self.number)
+    }
+}
 
 /// A detector that knows the truth.
 pub struct Detector {
@@ -97,6 +124,44 @@ impl Detector {
     /// Goes on with run `number`, as a DAQ does that finds its counter in the ODB.
     pub fn resume_at(&mut self, number: RunNumber) {
         self.next_number = number;
+    }
+
+    /// Begins a run as it is planned, at `started_at`. The next run has the number after.
+    ///
+    /// # Errors
+    /// If the number does not fit into a run file.
+    pub fn planned_run(
+        &mut self,
+        plan: &PlannedRun,
+        started_at: Timestamp,
+    ) -> Result<SimulatedRun<'_>, ConfigError> {
+        let number = plan.number;
+        if u32::try_from(number).is_err() {
+            return Err(ConfigError::RunNumber(number));
+        }
+        self.next_number = number + 1;
+        let frame_bytes = 2 * self.config.frame.pixels() as u64;
+        let frames = (plan.bytes / frame_bytes).clamp(1, u64::from(u32::MAX));
+        self.config.frames_per_run = frames as u32;
+        self.config.run_duration = plan.duration;
+        let mut rng = stream(self.config.seed, number);
+        let crash_at = plan
+            .crashes
+            .then(|| rng.random_range(0..self.camera_bytes()));
+        let start = RunStart {
+            site: self.config.site.clone(),
+            number,
+            kind: plan.kind,
+            description: plan.description.clone(),
+            started_at,
+            file: file_name(number),
+        };
+        Ok(SimulatedRun {
+            detector: self,
+            rng,
+            start,
+            crash_at,
+        })
     }
 
     /// Begins the next run at `started_at`.

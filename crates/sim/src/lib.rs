@@ -17,6 +17,7 @@ mod detector;
 mod noise;
 mod odb;
 mod opaque;
+mod past;
 mod photomultipliers;
 mod run_list;
 mod sink;
@@ -26,8 +27,9 @@ mod truth;
 
 pub use config::{ConfigError, DetectorConfig, FrameSize};
 pub use daq::{Daq, DaqError, DaqEvent, Pace};
-pub use detector::{Detector, SimulatedRun};
+pub use detector::{Detector, PlannedRun, SimulatedRun};
 pub use opaque::{Content, OpaqueConfig, OpaqueDaq, OpaqueEvent, OpaqueRun};
+pub use past::{Past, PastTruth};
 pub use run_list::{DaqFile, DaqRunRecord, RunListError, listed_runs, read_run_list};
 pub use truth::{
     FileTruth, FrameTruth, RunKind, RunStart, RunTruth, TrackKind, TrackTruth, TriggerTruth,

@@ -12,6 +12,11 @@ pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.as_ref())
 }
 
+/// Prints text as it is.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
 /// Prints `value` as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -75,6 +80,7 @@ pub(crate) fn closer(by: ClosedBy) -> &'static str {
         ClosedBy::Daq => "the DAQ",
         ClosedBy::Logger => "the logger's checksum file",
         ClosedBy::Inferred => "inference: the DAQ fell silent",
+        ClosedBy::Book => "a run book of the past",
         ClosedBy::Unknown => "somebody unknown to this version",
     }
 }

@@ -81,9 +81,9 @@ impl Recorder {
         match recorded.instrument(span).await {
             Ok(state) => self.recorded(&run, &active, state).await,
             Err(RetryError::Cancelled) => Outcome::Done,
-            Err(RetryError::Permanent(CatalogueError::Conflict { .. })) => {
-                self.edge.next_version(&run).await
-            }
+            Err(RetryError::Permanent(
+                CatalogueError::Conflict { .. } | CatalogueError::OtherRun { .. },
+            )) => self.edge.next_version(&run).await,
             Err(RetryError::Permanent(error) | RetryError::Exhausted { last: error, .. }) => {
                 events::recording_needs_help(&run, &error);
                 Outcome::Later(HELP_NEEDED)

@@ -7,6 +7,7 @@ use aquifer_schemas::{AlertSignal, PurgeState, RunId, RunState};
 use proptest::prelude::*;
 
 use super::*;
+use crate::adopt::{AdoptedCopy, AdoptedRun, Sighting, adopt, sight};
 use crate::announce;
 use crate::draft::{About, Step};
 use crate::facts::{Attribute, ClosedFile};
@@ -84,6 +85,38 @@ enum Told {
     Closed(ClosedBy, Vec<usize>),
     Stored(ClosedBy, Vec<usize>),
     Quarantined(usize, FileState),
+    /// A book, with or without a copy.
+    Book(bool),
+    /// A listing, with the copy in this size or without it.
+    Listed(Option<u64>),
+}
+
+fn claim(size: u64, method: &str) -> AdoptedCopy {
+    AdoptedCopy {
+        element: "S3".to_owned(),
+        bucket: Some("old".to_owned()),
+        location: "LNGS/f0".to_owned(),
+        encoding: Encoding::Identity,
+        size: Some(size),
+        method: method.to_owned(),
+    }
+}
+
+fn book(has_copy: bool) -> AdoptedRun {
+    AdoptedRun {
+        number: 7,
+        started_at: None,
+        ended_at: None,
+        run_type: Some("book".to_owned()),
+        events: Some(3),
+        attributes: BTreeMap::from([("by".to_owned(), Attribute::text("book"))]),
+        file: name(0),
+        why_missing: "not uploaded".to_owned(),
+        copies: has_copy
+            .then(|| claim(10, "run book"))
+            .into_iter()
+            .collect(),
+    }
 }
 
 fn told() -> impl Strategy<Value = Told> {
@@ -101,6 +134,8 @@ fn told() -> impl Strategy<Value = Told> {
         (closer(), files()).prop_map(|(by, files)| Told::Closed(by, files)),
         (closer(), files()).prop_map(|(by, files)| Told::Stored(by, files)),
         (0_usize..4, bad).prop_map(|(file, state)| Told::Quarantined(file, state)),
+        any::<bool>().prop_map(Told::Book),
+        prop_oneof![Just(None), Just(Some(10)), Just(Some(11))].prop_map(Told::Listed),
     ]
 }
 
@@ -139,6 +174,21 @@ fn tell(draft: &mut Draft, told: &Told) -> (bool, Vec<&'static str>) {
         }
         Told::Quarantined(file, state) => {
             quarantine(draft, &name(*file), *state, "bad").unwrap();
+            draft.finish().unwrap().then(Vec::new)
+        }
+        Told::Book(has_copy) => {
+            adopt(draft, &book(*has_copy)).unwrap();
+            draft.finish().unwrap().then(Vec::new)
+        }
+        Told::Listed(size) => {
+            let sighting = Sighting {
+                run: id(),
+                file: name(0),
+                copy: claim(size.unwrap_or(0), "listing"),
+                found: size.is_some(),
+                at: at(3),
+            };
+            sight(draft, &sighting).unwrap();
             draft.finish().unwrap().then(Vec::new)
         }
     };
@@ -191,6 +241,30 @@ fn legal<S: Machine + std::str::FromStr>(step: &Step) -> bool {
     }
 }
 
+/// Hearsay changes nothing that was recorded from data, and proves nothing.
+fn check_hearsay(before: &Draft, after: &Draft) {
+    let recorded = before.run.revision > 0 && before.run.closed_by != Some(ClosedBy::Book);
+    if recorded {
+        assert_eq!(before.run.closed_by, after.run.closed_by);
+        assert!(before.run.events.is_none() || before.run.events == after.run.events);
+        assert_eq!(before.files.len(), after.files.len());
+        for (name, attribute) in &before.attributes {
+            assert_eq!(&after.attributes[name], attribute);
+        }
+    }
+    for (had, has) in before.replicas.iter().zip(&after.replicas) {
+        assert!(had.row == has.row || had.row.stored_crc64nvme.is_none());
+    }
+    for file in &after.files {
+        let hearsay = machine::is_hearsay(file.row.state);
+        assert!(!hearsay || file.row.crc64nvme.is_none());
+    }
+    for copy in &after.replicas[before.replicas.len()..] {
+        assert_eq!(copy.row.state, ReplicaState::Claimed);
+        assert!(copy.row.evidence <= EvidenceLevel::E1);
+    }
+}
+
 proptest! {
     #[test]
     fn any_schedule_keeps_the_promises(schedule in proptest::collection::vec(told(), 1..30)) {
@@ -208,6 +282,9 @@ proptest! {
                 let (had, has) = (&had.row, &has.row);
                 prop_assert!(!machine::is_stored(had.state) || machine::is_stored(has.state));
                 prop_assert!(had.crc64nvme.is_none() || had.crc64nvme == has.crc64nvme);
+            }
+            if matches!(told, Told::Book(_) | Told::Listed(_)) {
+                check_hearsay(&before, &draft);
             }
             let all = draft.files.iter().all(|file| machine::is_stored(file.row.state));
             prop_assert!(draft.run.state != RunState::Stored || all);
@@ -238,7 +315,7 @@ proptest! {
             draft = reload(&draft);
         }
         prop_assert_eq!(draft.run.closed_by, Some(ClosedBy::Daq));
-        prop_assert_eq!(draft.run.ended_at, Some(at(4)));
+        prop_assert_eq!(draft.run.ended_at, Some(at(5)));
         prop_assert_eq!(draft.run.run_type.as_deref(), Some("daq"));
         prop_assert_eq!(&draft.attributes["by"], &Attribute::text("daq"));
     }

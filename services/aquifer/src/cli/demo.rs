@@ -6,7 +6,7 @@ use aquifer_schemas::Site;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{RootArgs, ServiceArgs};
-use super::parse::{probability, rate};
+use super::parse::{positive, probability, rate};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
@@ -131,4 +131,44 @@ pub(crate) enum StackCommand {
 pub(crate) enum DaqCommand {
     /// Take simulated runs into the configured buffer
     Simulate(SimulateArgs),
+    /// Take the runs of a run book anew into the configured buffer, faster and smaller
+    Replay(ReplayArgs),
+    /// Print the run book of a made-up past
+    Book(BookArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReplayArgs {
+    /// The run book: a table as text with commas
+    pub book: PathBuf,
+    /// How many times faster
+    #[arg(long, value_name = "FACTOR", default_value_t = 10_000.0, value_parser = positive)]
+    pub speed: f64,
+    /// Size of the files, as a part of what the book says
+    #[arg(long, value_name = "PART", default_value_t = 0.001, value_parser = positive)]
+    pub scale: f64,
+    /// Longest time without a run, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive)]
+    pub pause_at_most: f64,
+    /// Runs to take; all if not given
+    #[arg(long)]
+    pub runs: Option<usize>,
+    /// What the columns are and mean, where the book is not the MIDAS logger's
+    #[arg(long, value_name = "FILE")]
+    pub columns: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub service: ServiceArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BookArgs {
+    /// Runs in it, at least 64
+    #[arg(long, default_value_t = 300)]
+    pub runs: usize,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }

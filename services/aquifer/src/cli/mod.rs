@@ -7,12 +7,12 @@ mod catalogue;
 mod classify;
 mod demo;
 mod get;
+mod import;
 mod midas;
 mod on;
 mod parse;
 mod products;
 mod profile;
-mod runbook;
 mod runs;
 mod service;
 mod shell;
@@ -31,11 +31,11 @@ pub(crate) use catalogue::*;
 pub(crate) use classify::*;
 pub(crate) use demo::*;
 pub(crate) use get::*;
+pub(crate) use import::*;
 pub(crate) use midas::*;
 pub(crate) use on::*;
 pub(crate) use products::*;
 pub(crate) use profile::*;
-pub(crate) use runbook::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
 pub(crate) use shell::*;
@@ -135,8 +135,9 @@ pub(crate) enum Command {
     /// MIDAS run files, of any encoding and in any state
     #[command(subcommand)]
     Midas(MidasCommand),
-    /// What a run book of the past says, and which losses it shows
-    Runbook(RunbookArgs),
+    /// Runs of the past: run books, buckets, listings
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Run the ingester of one buffer, or ask it how it is
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements

@@ -1,5 +1,6 @@
 //! Values that clap does not know: what they may be, and what is said if they are not.
 
+use aquifer_runbook::KeyTemplate;
 use aquifer_schemas::RunState;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::SignedDuration;
@@ -29,10 +30,30 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "runs per second are a number from 0.001 to 1000".to_owned())
 }
 
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "a number above 0 is needed".to_owned())
+}
+
 pub(crate) fn probability(text: &str) -> Result<f64, String> {
     let in_range = |probability: &f64| (0.0..=1.0).contains(probability);
     let probability = text.parse().ok().filter(in_range);
     probability.ok_or_else(|| "a probability is a number from 0 to 1".to_owned())
+}
+
+pub(crate) fn key_template(text: &str) -> Result<KeyTemplate, String> {
+    text.parse::<KeyTemplate>()
+        .map_err(|error| error.to_string())
+}
+
+/// A name that stands in a query, where no parameter can.
+pub(crate) fn table_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
+        return Err("a table's name is made of letters, digits and `_`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A time such as `24h` or `90min`.

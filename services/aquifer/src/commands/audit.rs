@@ -2,20 +2,19 @@
 //! worst first, and what to do. Exit code 1 when anything is unaccounted for.
 
 mod bytes;
+mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use aquifer_audit::{
-    BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines, Finding, FindingKind,
-    Gravity, NumberEvidence, Object, Ordered, Tally, Upload, reconcile,
+    BufferFile, DaqFile, DaqRun, Deadlines, Finding, FindingKind, Gravity, NumberEvidence, Object,
+    Tally, Upload, reconcile,
 };
-use aquifer_catalogue::{Catalogue, PurgeOrderFilter, PurgeOrderRow, RunDetail, RunFilter};
+use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
 use aquifer_m2c::{Keys, Rules, TRASH};
-use aquifer_schemas::{
-    Encoding, FileName, FileState, PurgeState, ReplicaState, RunId, RunNumber, Site,
-};
+use aquifer_schemas::{FileName, FileState, RunId, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
 use aquifer_storage::{S3Element, StorageElement, StorageError};
 use futures::TryStreamExt;
@@ -23,6 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use self::bytes::{checksums, digest};
+use self::rows::{Place, catalogue_run, claimed, orders_of};
 use super::open_catalogue;
 use crate::cli::AuditArgs;
 use crate::config::Config;
@@ -150,6 +150,8 @@ struct Collected {
     quarantined: Vec<Quarantined>,
     unrecognised: Vec<String>,
     foreign_objects: Vec<String>,
+    /// Objects that books and listings claim, under keys that are not of ours.
+    claimed: HashMap<String, (Site, RunNumber)>,
 }
 
 impl Collected {
@@ -245,6 +247,7 @@ impl Collected {
     /// order may have taken their files away meanwhile.
     async fn leaving(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
         let buffer = config.m2c.element_name();
+        let place = Place::of(config);
         for ((site, number), evidence) in &mut self.evidence {
             let seen = |name: &FileName| evidence.buffer.iter().any(|file| file.name == *name);
             let mut files = evidence.catalogue.iter().flat_map(|run| &run.files);
@@ -256,9 +259,8 @@ impl Collected {
             for run in catalogue.versions(site, *number).await? {
                 if let Some(detail) = catalogue.run_detail(&run.id).await? {
                     let orders = orders_of(catalogue, &detail).await?;
-                    evidence
-                        .catalogue
-                        .push(catalogue_run(&detail, &orders, &buffer));
+                    let run = catalogue_run(&detail, &orders, &buffer, &place);
+                    evidence.catalogue.push(run);
                 }
             }
         }
@@ -267,6 +269,7 @@ impl Collected {
 
     async fn catalogue(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
         let buffer = config.m2c.element_name();
+        let place = Place::of(config);
         let mut before = None;
         loop {
             let filter = RunFilter {
@@ -286,7 +289,8 @@ impl Collected {
                 let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
                 self.quarantined.extend(quarantined(&detail));
                 let orders = orders_of(catalogue, &detail).await?;
-                let run = catalogue_run(&detail, &orders, &buffer);
+                let run = catalogue_run(&detail, &orders, &buffer, &place);
+                self.claimed.extend(claimed(&detail, &place));
                 self.of(site, number).catalogue.push(run);
             }
         }
@@ -336,7 +340,9 @@ impl Collected {
         let mut pages = element.list(&prefix);
         while let Some(page) = pages.try_next().await? {
             for listed in page {
-                let Some((site, number)) = keys.run_of(&listed.key) else {
+                let of_ours = keys.run_of(&listed.key);
+                let run = of_ours.or_else(|| self.claimed.get(&listed.key).cloned());
+                let Some((site, number)) = run else {
                     self.foreign_objects.push(listed.key);
                     continue;
                 };
@@ -388,76 +394,18 @@ fn existing<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
     }
 }
 
-/// Orders by which files of the run have left the buffer, newest first.
-async fn orders_of(
-    catalogue: &Catalogue,
-    detail: &RunDetail,
-) -> anyhow::Result<Vec<PurgeOrderRow>> {
-    let left = |state| matches!(state, FileState::Trashed | FileState::Purged);
-    if !detail.files.iter().any(|file| left(file.state)) {
-        return Ok(Vec::new());
-    }
-    let filter = PurgeOrderFilter {
-        run: Some(detail.row.id.clone()),
-        states: vec![PurgeState::Trashed, PurgeState::Deleted],
-        ..PurgeOrderFilter::default()
-    };
-    Ok(catalogue.purge_orders(&filter).await?)
-}
-
-fn ordered(orders: &[PurgeOrderRow], name: &FileName) -> Option<Ordered> {
-    orders.iter().find_map(|order| {
-        let file = order.files.iter().find(|file| file.name == *name)?;
-        Some(Ordered {
-            evidence: file.evidence,
-            required: order.required,
-            found: file.evidence_value.clone(),
-        })
-    })
-}
-
-fn catalogue_run(detail: &RunDetail, orders: &[PurgeOrderRow], buffer: &str) -> CatalogueRun {
-    let copy_at = |name: &FileName, at_buffer: bool| {
-        detail.replicas.iter().find(|replica| {
-            let held = !matches!(
-                replica.state,
-                ReplicaState::Deleted | ReplicaState::Lost | ReplicaState::Planned
-            );
-            replica.file == *name && (replica.element == buffer) == at_buffer && held
-        })
-    };
-    let decoded = |name: &FileName| {
-        copy_at(name, false).is_none_or(|replica| replica.encoding == Encoding::Identity)
-    };
-    let files = detail.files.iter().map(|file| CatalogueFile {
-        name: file.name.clone(),
-        state: file.state,
-        size: file.size,
-        crc32c: file.crc32c.clone(),
-        crc64nvme: file.crc64nvme.clone().filter(|_| decoded(&file.name)),
-        in_buffer: copy_at(&file.name, true).is_some(),
-        ordered: ordered(orders, &file.name),
-        object: copy_at(&file.name, false).map(|replica| {
-            let crc64nvme = replica.stored_crc64nvme.clone().unwrap_or_default();
-            (replica.location.clone(), replica.stored_size, crc64nvme)
-        }),
-    });
-    CatalogueRun {
-        version: detail.row.id.version,
-        state: detail.row.state,
-        updated_at: detail.row.updated_at,
-        file_count: u64::from(detail.row.files),
-        files: files.collect(),
-        manifest_key: detail.row.manifest_key.clone(),
-    }
-}
-
 fn print(report: &Report) -> anyhow::Result<()> {
     let tally = report.tally;
     output::line(format!(
         "{} runs, {} of them in progress; files: {} stored, {} quarantined, {} in progress",
         tally.runs, tally.runs_in_progress, tally.stored, tally.quarantined, tally.in_progress
     ))?;
+    if tally.adopted + tally.missing > 0 {
+        output::line(format!(
+            "from run books and listings: {} files adopted, {} missing; {} runs never ended",
+            tally.adopted, tally.missing, tally.never_ended
+        ))?;
+    }
     let mut kinds = BTreeSet::new();
     for finding in &report.findings {
         let run = format!("{}/{}", finding.site, finding.run);

@@ -13,6 +13,7 @@ mod down;
 mod explain;
 mod files;
 mod get;
+mod import;
 mod local;
 mod m2c_shadow;
 mod m2c_status;
@@ -24,7 +25,6 @@ mod products;
 mod profile;
 mod rebuild;
 mod reclassify;
-mod runbook;
 mod runs;
 mod select;
 mod services;
@@ -43,7 +43,8 @@ use aquifer_catalogue::Catalogue;
 use aquifer_schemas::RunId;
 
 use crate::cli::{
-    Cli, Command, ConfigCommand, DaqCommand, DemoCommand, Global, M2cCommand, OnCommand,
+    Cli, Command, ConfigCommand, DaqCommand, DemoCommand, Global, ImportCommand, M2cCommand,
+    OnCommand,
 };
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -61,13 +62,16 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => block_on(down::run(args)),
         Command::Stack(command) => block_on(stack::run(command)),
         Command::Midas(command) => midas::run(&command),
-        Command::Runbook(args) => runbook::run(&args),
         Command::Profile(command) => profile::run(&global, command),
         Command::Words => words::run(),
         Command::Checksum(args) => checksum::run(&args),
         Command::Completions(args) => command_line::completions(&args),
         Command::Man(args) => command_line::man(&args),
         Command::Commands => command_line::reference(),
+        Command::Import(ImportCommand::Runlog(args)) if args.dry_run => {
+            block_on(import::dry_run(*args))
+        }
+        Command::Daq(DaqCommand::Book(args)) => daq::book(&args),
         command => with_config(&global, command),
     }
 }
@@ -82,7 +86,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
             None => Ok(services::m2c(&config, &args)),
         },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
-        Command::Daq(DaqCommand::Simulate(args)) => daq::simulate(&config, &args),
+        Command::Daq(command) => daq::run(&config, &command),
         Command::Migrate(args) => block_on(migrate::run(config, args)),
         Command::Catalogue(command) => block_on(rebuild::run(config, command)),
         Command::Topology(command) => block_on(topology::run(config, command)),
@@ -100,12 +104,12 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Storage(command) => block_on(storage::run(config, command)),
         Command::Buffer(command) => block_on(buffer::run(config, command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(config, command)),
+        Command::Import(command) => block_on(import::run(config, command)),
         Command::Up(_)
         | Command::Demo(_)
         | Command::Down(_)
         | Command::Stack(_)
         | Command::Midas(_)
-        | Command::Runbook(_)
         | Command::Profile(_)
         | Command::Checksum(_)
         | Command::Completions(_)

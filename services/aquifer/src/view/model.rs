@@ -59,10 +59,11 @@ impl Model {
         self.counts.values().sum()
     }
 
-    /// Whether nothing is on its way: every run has reached storage or someone was
-    /// told, and every announcement is out.
+    /// Whether nothing is on its way: every run has reached storage, someone was told, or
+    /// only a book tells of it, and every announcement is out.
     pub(crate) fn is_at_rest(&self) -> bool {
-        let settled = self.stored() + self.counts.get(&RunState::Quarantined).unwrap_or(&0);
-        settled == self.total() && self.waiting == 0
+        let resting = [RunState::Quarantined, RunState::Adopted, RunState::Missing];
+        let resting = resting.iter().filter_map(|state| self.counts.get(state));
+        self.stored() + resting.sum::<u64>() == self.total() && self.waiting == 0
     }
 }

@@ -200,7 +200,11 @@ fn size(run: &RunRow) -> String {
 fn way(state: RunState) -> Line<'static> {
     let reached = match state {
         RunState::Open => 1,
-        RunState::Closed | RunState::Incomplete | RunState::Quarantined => 2,
+        RunState::Closed
+        | RunState::Incomplete
+        | RunState::Quarantined
+        | RunState::Adopted
+        | RunState::Missing => 2,
         RunState::Stored | RunState::Safe | RunState::BufferFree | RunState::Degraded => WAY.len(),
     };
     let steps = (0..WAY.len()).map(|step| {
@@ -219,7 +223,8 @@ fn colour(state: RunState) -> Color {
         RunState::Closed => Color::Yellow,
         RunState::Stored | RunState::Safe | RunState::BufferFree => Color::Green,
         RunState::Incomplete | RunState::Degraded => Color::Magenta,
-        RunState::Quarantined => Color::Red,
+        RunState::Quarantined | RunState::Missing => Color::Red,
+        RunState::Adopted => Color::Gray,
     }
 }
 

@@ -24,7 +24,7 @@ impl Deployment {
         command
     }
 
-    fn dump(&self, to: &str) {
+    fn back_up(&self, to: &str) {
         let file = File::create(self.folder.path().join(to)).unwrap();
         let options = ["--single-transaction", "--quick", "--hex-blob"];
         let status = self.mariadb("mariadb-dump", &options).stdout(file).status();
@@ -50,7 +50,7 @@ fn a_catalogue_comes_back_from_its_backup() {
     deployment.wait_stored(2);
     deployment.wait_told();
     // While the services work.
-    deployment.dump("catalogue.sql");
+    deployment.back_up("catalogue.sql");
     m2c.stop();
     relay.stop();
     let before = deployment.expect(&["runs", "show", "1", "--json"]);

@@ -47,7 +47,10 @@ fn a_run_book_is_read_and_its_losses_are_listed() {
         five,what,,,,,,,\n";
     std::fs::write(&path, book).unwrap();
     let path = path.to_str().unwrap();
-    insta::assert_snapshot!(answer(&["runbook", path, "--time-zone", "Europe/Rome"]));
+    let options = ["--site", "LAB", "--time-zone", "Europe/Rome", "--dry-run"];
+    insta::assert_snapshot!(answer(
+        &[&["import", "runlog", path][..], &options].concat()
+    ));
 }
 
 #[test]
@@ -243,6 +246,33 @@ fn wrong_usage_is_said_to_be_that_and_what_would_be_right() {
         answer(&["dead-letters", "replay", "abc"]),
         answer(&["sites", "add", "LNGS", "--time-zone", "Mars/Base"]),
         answer(&["up", "--site", "bad site"]),
+        answer(&[
+            "import",
+            "runlog",
+            "x.csv",
+            "--site",
+            "LAB",
+            "--key-template",
+            "{nr}",
+        ]),
+        answer(&[
+            "import",
+            "runlog",
+            "mysql://u@h/d",
+            "--dry-run",
+            "--site",
+            "LAB",
+            "--password",
+            "verysecret",
+        ]),
+        answer(&[
+            "import",
+            "runlog",
+            "mysql://u:verysecret@h/d",
+            "--site",
+            "LAB",
+            "--dry-run",
+        ]),
         answer_with(&["--config", "/nonexistent", "config", "check"]),
     ];
     insta::assert_snapshot!(answers.join("\n"));

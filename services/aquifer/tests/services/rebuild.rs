@@ -23,7 +23,7 @@ impl Deployment {
     }
 
     /// A closed file of the buffer.
-    fn write_file(&self, name: &str, bytes: &[u8], crc32c_of: &[u8]) {
+    fn close_file(&self, name: &str, bytes: &[u8], crc32c_of: &[u8]) {
         let path = self.buffer().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -81,18 +81,18 @@ fn take_runs(deployment: &Deployment) {
     let announced = take(&mut daq);
     deployment.announce(&producer, &announced);
     take(&mut daq);
-    deployment.write_file("run00003.mid", &bytes_of(3), &bytes_of(3));
+    deployment.close_file("run00003.mid", &bytes_of(3), &bytes_of(3));
     let mut encoder = Encoder::new(Vec::new(), Encoding::Gzip).unwrap();
     encoder.write_all(&bytes_of(4)).unwrap();
     let packed = encoder.finish().unwrap();
     fs::write(deployment.buffer().join("run00004.mid.gz"), packed).unwrap();
-    deployment.write_file("run00005/sub0000.mid", &bytes_of(5), &bytes_of(5));
-    deployment.write_file("run00005/sub0001.mid", &bytes_of(6), &bytes_of(7));
+    deployment.close_file("run00005/sub0000.mid", &bytes_of(5), &bytes_of(5));
+    deployment.close_file("run00005/sub0001.mid", &bytes_of(6), &bytes_of(7));
     deployment.wait_until("stored", || deployment.count("stored") == 4);
     deployment.wait_until("quarantined", || deployment.count("quarantined") == 1);
     // A late file, and other data under a used number.
-    deployment.write_file("run00005/sub0002.mid", &bytes_of(8), &bytes_of(8));
-    deployment.write_file("run00003.mid", &bytes_of(9), &bytes_of(9));
+    deployment.close_file("run00005/sub0002.mid", &bytes_of(8), &bytes_of(8));
+    deployment.close_file("run00003.mid", &bytes_of(9), &bytes_of(9));
     deployment.wait_until("all there", || {
         let late = deployment.expect(&["files", "5", "--json"]);
         let late = late.contains("v1/run00005/sub0002.mid");
@@ -157,7 +157,7 @@ fn what_the_manifests_tell_is_what_the_catalogue_was_told() {
     // The catalogue in use has nothing that the manifests do not tell.
     deployment.expect(&["catalogue", "rebuild"]);
     let m2c = deployment.service_with("m2c", &flags, None);
-    deployment.write_file("run00077.mid", &bytes_of(7), &bytes_of(8));
+    deployment.close_file("run00077.mid", &bytes_of(7), &bytes_of(8));
     deployment.wait_until("a stranger", || deployment.count("quarantined") == 2);
     m2c.stop();
     insta::assert_snapshot!(

@@ -94,8 +94,12 @@ pub(super) fn standing(order: &PurgeOrderRow) -> Result<(), Void> {
     if order.held {
         return Err(Void::quiet("the run is held"));
     }
-    if let RunState::Open | RunState::Incomplete | RunState::Degraded | RunState::Quarantined =
-        order.run_state
+    if let RunState::Open
+    | RunState::Incomplete
+    | RunState::Degraded
+    | RunState::Quarantined
+    | RunState::Adopted
+    | RunState::Missing = order.run_state
     {
         return Err(Void::quiet(format!("the run is {}", order.run_state)));
     }

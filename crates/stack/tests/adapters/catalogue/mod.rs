@@ -6,6 +6,7 @@ pub(crate) mod facts;
 pub(crate) mod history;
 pub(crate) mod house;
 
+mod adopt;
 mod classify;
 mod crowds;
 mod looks;

@@ -1,0 +1,263 @@
+//! A listing against the catalogue: what each line confirms, contradicts or adds, and
+//! what is claimed and not listed. Keeps what the catalogue knows in memory, and of the
+//! listing only what is to be told.
+
+use std::collections::HashMap;
+
+use aquifer_catalogue::{AdoptedCopy, RunFile, Sighting};
+use aquifer_runbook::KeyTemplate;
+use aquifer_schemas::{FileName, FileState, ReplicaState, RunId, RunNumber, Site};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::adopt::file_of;
+
+/// Names of a listing that are told of one kind; the rest are counted.
+const TOLD: usize = 1000;
+
+/// What is listed.
+pub(super) struct Place {
+    /// Site of the runs.
+    pub site: Site,
+    /// Storage element.
+    pub element: String,
+    /// Bucket, in object storage.
+    pub bucket: Option<String>,
+    /// Names begin so; others were not looked for.
+    pub prefix: String,
+    /// How files are named there.
+    pub keys: KeyTemplate,
+    /// Whose word it is, such as `listing of bucket data`.
+    pub method: String,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// One copy that is listed with another size than was claimed.
+#[derive(Debug, Serialize)]
+pub(super) struct Differs {
+    /// The run.
+    pub run: RunId,
+    /// Where it lies.
+    pub location: String,
+    /// Bytes that were claimed.
+    pub claimed: u64,
+    /// Bytes that are listed.
+    pub listed: u64,
+}
+
+/// What a listing says.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Comparison {
+    /// Lines that name a file of a run.
+    pub listed: u64,
+    /// Copies that were claimed, with the same size.
+    pub confirmed: u64,
+    /// Copies that were claimed, where one side does not know the size.
+    pub without_size: u64,
+    /// Copies that were claimed with another size.
+    pub differing: Vec<Differs>,
+    /// Runs of which nobody said that they have a copy there: "uploaded but not marked".
+    pub unmarked: Vec<RunId>,
+    /// Runs of which nobody said anything: they are in no book.
+    pub without_entry: Vec<RunId>,
+    /// Runs of which a copy was claimed that is not there: "marked, not there".
+    pub missing: Vec<RunId>,
+    /// Files that lie beside the copy that was recorded from data, under another name.
+    pub beside: Vec<String>,
+    /// Names that are of no run by the template; the first of them.
+    pub no_template: Vec<String>,
+    /// How many these are.
+    pub no_template_count: u64,
+    /// Lines that cannot be read; the first of them.
+    pub unreadable: Vec<String>,
+}
+
+/// A file that the catalogue knows, and its copy on the element.
+struct Known {
+    run: RunId,
+    file: FileName,
+    hearsay: bool,
+    copy: Option<KnownCopy>,
+}
+
+struct KnownCopy {
+    location: String,
+    size: u64,
+    claimed: bool,
+    /// Whether an earlier listing did not have it.
+    absent: bool,
+    seen: bool,
+}
+
+/// The comparison as it is made.
+pub(super) struct Comparing<'a> {
+    place: &'a Place,
+    known: Vec<Known>,
+    by_location: HashMap<String, usize>,
+    by_number: HashMap<RunNumber, Vec<usize>>,
+    pub result: Comparison,
+}
+
+impl<'a> Comparing<'a> {
+    /// With nothing known yet.
+    pub(super) fn new(place: &'a Place) -> Self {
+        Self {
+            place,
+            known: Vec::new(),
+            by_location: HashMap::new(),
+            by_number: HashMap::new(),
+            result: Comparison::default(),
+        }
+    }
+
+    /// Takes in a file that the catalogue knows.
+    pub(super) fn know(&mut self, found: RunFile) {
+        let place = self.place;
+        let mut copies = found.replicas.into_iter();
+        let copy = copies.find(|copy| copy.element == place.element);
+        let copy = copy.map(|copy| KnownCopy {
+            claimed: matches!(
+                copy.state,
+                ReplicaState::Claimed | ReplicaState::Suspect | ReplicaState::Absent
+            ) && copy.stored_crc64nvme.is_none(),
+            absent: copy.state == ReplicaState::Absent,
+            size: copy.stored_size,
+            location: copy.location,
+            seen: false,
+        });
+        let at = self.known.len();
+        if let Some(copy) = &copy {
+            self.by_location.insert(copy.location.clone(), at);
+        }
+        self.by_number.entry(found.run.number).or_default().push(at);
+        self.known.push(Known {
+            run: found.run,
+            file: found.file.name,
+            hearsay: matches!(found.file.state, FileState::Adopted | FileState::Missing),
+            copy,
+        });
+    }
+
+    /// Takes in a line of the listing, and gives what the catalogue is to be told.
+    pub(super) fn line(&mut self, location: &str, size: Option<u64>) -> Option<Sighting> {
+        let Some(number) = self.place.keys.run(&self.place.site, location) else {
+            self.result.no_template_count += 1;
+            told(&mut self.result.no_template, location);
+            return None;
+        };
+        // The template made the name, so that it is one.
+        let (file, _) = file_of(last_part(location)).ok()?;
+        self.result.listed += 1;
+        if let Some(at) = self.by_location.get(location) {
+            return self.claimed(*at, location, size);
+        }
+        let of_number = self.by_number.get(&number).map_or(&[][..], Vec::as_slice);
+        let same_file = of_number.iter().filter(|at| self.known[**at].file == file);
+        // Hearsay of a book first: what data have shown has its copies.
+        let Some(at) = same_file.max_by_key(|at| self.known[**at].hearsay).copied() else {
+            let id = RunId::first(self.place.site.clone(), number);
+            if of_number.is_empty() {
+                self.result.without_entry.push(id.clone());
+            } else {
+                told(&mut self.result.beside, location);
+                return None;
+            }
+            return self.sighting(id, file, location, size, true);
+        };
+        let known = &self.known[at];
+        if known.copy.is_some() {
+            told(&mut self.result.beside, location);
+            return None;
+        }
+        let run = known.run.clone();
+        self.result.unmarked.push(run.clone());
+        self.sighting(run, file, location, size, true)
+    }
+
+    /// A line that cannot be read.
+    pub(super) fn unreadable(&mut self, line: String) {
+        if self.result.unreadable.len() < TOLD {
+            self.result.unreadable.push(line);
+        }
+    }
+
+    fn claimed(&mut self, at: usize, location: &str, size: Option<u64>) -> Option<Sighting> {
+        let known = &mut self.known[at];
+        let copy = known.copy.as_mut()?;
+        copy.seen = true;
+        if !copy.claimed {
+            return None;
+        }
+        match size.filter(|_| copy.size != 0) {
+            None => self.result.without_size += 1,
+            Some(listed) if listed == copy.size => self.result.confirmed += 1,
+            Some(listed) => self.result.differing.push(Differs {
+                run: known.run.clone(),
+                location: location.to_owned(),
+                claimed: copy.size,
+                listed,
+            }),
+        }
+        let (run, file) = (known.run.clone(), known.file.clone());
+        self.sighting(run, file, location, size, true)
+    }
+
+    /// Copies that are claimed and were not listed. Refused where the listing names no
+    /// file at all: then it is of another place.
+    pub(super) fn rest(&mut self) -> Result<Vec<Sighting>, usize> {
+        let prefix = &self.place.prefix;
+        let unseen = self.known.iter().filter_map(|known| {
+            let copy = known.copy.as_ref()?;
+            let here = copy.claimed && !copy.seen && copy.location.starts_with(prefix);
+            here.then_some((known, copy))
+        });
+        let unseen: Vec<_> = unseen.collect();
+        let claims = unseen.iter().filter(|(_, copy)| !copy.absent).count();
+        if self.result.listed == 0 && claims > 0 {
+            return Err(claims);
+        }
+        let gone = unseen.into_iter().filter_map(|(known, copy)| {
+            let (run, file) = (known.run.clone(), known.file.clone());
+            self.sighting(run, file, &copy.location, None, false)
+        });
+        let gone: Vec<Sighting> = gone.collect();
+        self.result.missing = gone.iter().map(|gone| gone.run.clone()).collect();
+        Ok(gone)
+    }
+
+    fn sighting(
+        &self,
+        run: RunId,
+        file: FileName,
+        location: &str,
+        size: Option<u64>,
+        found: bool,
+    ) -> Option<Sighting> {
+        let (_, encoding) = file_of(last_part(location)).ok()?;
+        Some(Sighting {
+            run,
+            file,
+            copy: AdoptedCopy {
+                element: self.place.element.clone(),
+                bucket: self.place.bucket.clone(),
+                location: location.to_owned(),
+                encoding,
+                size,
+                method: self.place.method.clone(),
+            },
+            found,
+            at: self.place.at,
+        })
+    }
+}
+
+fn last_part(location: &str) -> &str {
+    location.rsplit_once('/').map_or(location, |(_, name)| name)
+}
+
+fn told(names: &mut Vec<String>, name: &str) {
+    if names.len() < TOLD {
+        names.push(name.to_owned());
+    }
+}
