@@ -37,6 +37,7 @@ mod rows;
 mod save;
 mod search;
 mod sql;
+mod walk;
 mod work;
 mod writers;
 
@@ -67,5 +68,6 @@ pub use rows::{
     ElementKind, ElementRow, FileRow, ReplicaRow, RunCursor, RunDetail, RunFile, RunFilter, RunRow,
     SiteRow, TransitionRow,
 };
+pub use walk::HeldRun;
 pub use work::{NewWork, WorkLease};
 pub use writers::{Retyped, StoredOutcome};

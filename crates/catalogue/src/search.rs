@@ -16,6 +16,7 @@ use crate::catalogue::{Catalogue, first};
 use crate::error::CatalogueError;
 use crate::load::{RUN, read_all, run_row};
 use crate::rows::{RunFilter, RunRow};
+use crate::sql::Columns;
 
 use condition::Condition;
 use expression::Lead;
@@ -59,6 +60,15 @@ impl Catalogue {
             read_all("run", rows, run_row)
         })
         .await
+    }
+
+    /// Names of attributes that runs have, in order.
+    pub async fn attribute_names(&self) -> Result<Vec<String>, CatalogueError> {
+        // The index alone answers, and jumps from name to name.
+        let query =
+            "SELECT DISTINCT name FROM run_attribute FORCE INDEX (attribute_text) ORDER BY name";
+        let rows = self.list("list attributes", query).await?;
+        read_all("run_attribute", rows, Columns::next)
     }
 
     /// The attribute whose index leads to the runs soonest, if one does.

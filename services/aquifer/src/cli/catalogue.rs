@@ -2,11 +2,16 @@
 
 use clap::{Args, Subcommand};
 
+use super::history::HistoryCommand;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogueCommand {
     /// Restore sites, runs, attributes, files and copies from the manifests in object
     /// storage, into an empty database
     Rebuild(RebuildArgs),
+    /// The history of runs, by months
+    #[command(subcommand)]
+    History(HistoryCommand),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,10 +1,10 @@
 //! Values that clap does not know: what they may be, and what is said if they are not.
 
 use aquifer_runbook::KeyTemplate;
-use aquifer_schemas::RunState;
+use aquifer_schemas::{PeriodEdge, RunNumber, RunState};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 pub(crate) fn time_zone(text: &str) -> Result<String, String> {
@@ -63,4 +63,74 @@ pub(crate) fn positive_time(text: &str) -> Result<SignedDuration, String> {
         return Err("a time cannot be negative".to_owned());
     }
     Ok(time)
+}
+
+/// A point in time: a day, a time, or how long ago.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(PeriodEdge::At(at)) = text.parse() {
+        return Ok(at);
+    }
+    let ago: Option<SignedDuration> = text.parse().ok();
+    let at = ago
+        .filter(|ago| !ago.is_negative())
+        .and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    at.ok_or_else(|| {
+        "neither a day (2026-11-22), a time (2026-11-22T08:00:00Z) nor how long ago (24h)"
+            .to_owned()
+    })
+}
+
+/// Run numbers from one to another, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NumberRange {
+    pub(crate) from: Option<RunNumber>,
+    pub(crate) to: Option<RunNumber>,
+}
+
+/// `100..200`, `100..`, `..200` or one number.
+pub(crate) fn number_range(text: &str) -> Result<NumberRange, String> {
+    let wrong = || "run numbers are written 100..200, 100.., ..200 or 100".to_owned();
+    let number = |text: &str| match text {
+        "" => Ok(None),
+        digits => digits.parse().map(Some).map_err(|_| wrong()),
+    };
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let range = NumberRange {
+        from: number(from)?,
+        to: number(to)?,
+    };
+    match (range.from, range.to) {
+        (None, None) => Err(wrong()),
+        (Some(from), Some(to)) if from > to => Err(format!("{from} comes after {to}")),
+        _ => Ok(range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_numbers_have_both_ends_or_one() {
+        let range = |from, to| Ok(NumberRange { from, to });
+        assert_eq!(number_range("3..5"), range(Some(3), Some(5)));
+        assert_eq!(number_range("3.."), range(Some(3), None));
+        assert_eq!(number_range("..5"), range(None, Some(5)));
+        assert_eq!(number_range("4"), range(Some(4), Some(4)));
+        for wrong in ["", "..", "5..3", "a..b", "-1..", "1...2"] {
+            assert!(number_range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn moments_are_days_times_or_ages() {
+        let day: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        assert_eq!(moment("2026-11-22"), Ok(day));
+        assert_eq!(moment("2026-11-22T01:00:00+01:00"), Ok(day));
+        let age = Timestamp::now().duration_since(moment("24h").unwrap());
+        assert_eq!(age.as_secs() / 60, 24 * 60);
+        for wrong in ["", "7", "-3h", "yesterday", "2026-11-22T01:00:00"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 }

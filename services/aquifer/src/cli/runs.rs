@@ -1,11 +1,10 @@
 //! Runs: listed, shown, audited.
 
-use aquifer_schemas::{RunState, Site};
 use clap::{Args, Subcommand};
 
 use super::args::RunArg;
 use super::classify::{PeriodCommand, ReclassifyArgs};
-use super::parse::run_state;
+use super::list::RunsListArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
@@ -18,22 +17,6 @@ pub(crate) enum RunsCommand {
     Period(PeriodCommand),
     /// Give runs another type; the history keeps the old one
     Reclassify(ReclassifyArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RunsListArgs {
-    /// Only runs of this site
-    #[arg(long)]
-    pub site: Option<Site>,
-    /// Only runs in this state
-    #[arg(long, value_parser = run_state())]
-    pub state: Option<RunState>,
-    /// At most so many
-    #[arg(long, short = 'n', default_value_t = 20)]
-    pub limit: u32,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

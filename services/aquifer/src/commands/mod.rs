@@ -13,7 +13,9 @@ mod down;
 mod explain;
 mod files;
 mod get;
+mod history;
 mod import;
+mod list;
 mod local;
 mod m2c_shadow;
 mod m2c_status;
@@ -43,8 +45,8 @@ use aquifer_catalogue::Catalogue;
 use aquifer_schemas::RunId;
 
 use crate::cli::{
-    Cli, Command, ConfigCommand, DaqCommand, DemoCommand, Global, ImportCommand, M2cCommand,
-    OnCommand,
+    CatalogueCommand, Cli, Command, ConfigCommand, DaqCommand, DemoCommand, Global, ImportCommand,
+    M2cCommand, OnCommand,
 };
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -88,7 +90,10 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Relay(args) => Ok(services::relay(&config, &args)),
         Command::Daq(command) => daq::run(&config, &command),
         Command::Migrate(args) => block_on(migrate::run(config, args)),
-        Command::Catalogue(command) => block_on(rebuild::run(config, command)),
+        Command::Catalogue(CatalogueCommand::Rebuild(args)) => block_on(rebuild::run(config, args)),
+        Command::Catalogue(CatalogueCommand::History(command)) => {
+            block_on(history::run(config, command))
+        }
         Command::Topology(command) => block_on(topology::run(config, command)),
         Command::Sites(command) => block_on(sites::run(config, command)),
         Command::Config(command) => config_cmd::run(&config, &command),

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::{Catalogue, RunDetail, RunFilter, RunRow};
-use aquifer_schemas::{FileState, RunId, Site};
+use aquifer_catalogue::{RunDetail, RunRow};
+use aquifer_schemas::{FileState, RunId};
 use serde::Serialize;
 
-use super::{open_catalogue, periods, reclassify, run_id};
-use crate::cli::{RunArg, RunsCommand, RunsListArgs};
+use super::{list, open_catalogue, periods, reclassify, run_id};
+use crate::cli::{RunArg, RunsCommand};
 use crate::config::Config;
 use crate::failure::Hinted;
 use crate::output;
@@ -15,66 +15,11 @@ use crate::output;
 /// Lists runs or shows one.
 pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RunsCommand::List(args) => list(config, args).await,
+        RunsCommand::List(args) => list::run(config, args).await,
         RunsCommand::Show(args) => show(config, args).await,
         RunsCommand::Period(command) => periods::run(config, command).await,
         RunsCommand::Reclassify(args) => reclassify::run(config, args).await,
     }
-}
-
-async fn list(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
-    let filter = RunFilter {
-        site: args.site,
-        states: args.state.into_iter().collect(),
-        limit: args.limit,
-        ..RunFilter::default()
-    };
-    let catalogue = open_catalogue(&config).await?;
-    let runs = catalogue.runs(&filter).await?;
-    if let Some(site) = filter.site.as_ref().filter(|_| runs.is_empty()) {
-        require_site(&catalogue, site).await?;
-    }
-    if args.json {
-        output::json(&runs)?;
-    } else {
-        let titles = [
-            "RUN",
-            "STATE",
-            "TYPE",
-            "STARTED",
-            "ENDED",
-            "EVENTS",
-            "FILES",
-            "SIZE",
-            "CLOSED BY",
-        ];
-        output::table(&titles, runs.iter().map(columns))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// No runs of a site that nobody registered is a misspelt name, not an answer.
-async fn require_site(catalogue: &Catalogue, site: &Site) -> anyhow::Result<()> {
-    let known = catalogue.sites().await?;
-    if known.iter().any(|known| known.name == *site) {
-        return Ok(());
-    }
-    let hint = "`aquifer sites list` shows those that are";
-    Err(Hinted::new(format!("site {site} is not registered"), hint).into())
-}
-
-fn columns(run: &RunRow) -> Vec<String> {
-    vec![
-        run.id.to_string(),
-        run.state.to_string(),
-        run.run_type.clone().unwrap_or_else(dash),
-        output::time_or_dash(run.started_at),
-        output::time_or_dash(run.ended_at),
-        run.events.map_or_else(dash, |events| events.to_string()),
-        run.files.to_string(),
-        output::size(run.bytes),
-        run.closed_by.map_or_else(dash, |by| by.to_string()),
-    ]
 }
 
 fn dash() -> String {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::manifests::{Found, Told, Unusable};
 use super::open_catalogue;
-use crate::cli::{CatalogueCommand, RebuildArgs};
+use crate::cli::RebuildArgs;
 use crate::config::Config;
 use crate::failure::Hinted;
 use crate::output;
@@ -61,8 +61,7 @@ struct Refused {
 }
 
 /// Works on the catalogue as a whole.
-pub(super) async fn run(config: Config, command: CatalogueCommand) -> anyhow::Result<ExitCode> {
-    let CatalogueCommand::Rebuild(args) = command;
+pub(super) async fn run(config: Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let catalogue = open_catalogue(&config).await?;
     let element = S3Element::new(config.storage.clone())?;
     let keys = Keys::under(&config.m2c.key_prefix);

@@ -1,0 +1,123 @@
+//! A walk over all runs of a site by their numbers, with files and copies, in bounded
+//! memory: what an audit compares. What the DAQ says and the history are left out.
+
+use std::collections::HashMap;
+
+use aquifer_schemas::{RunNumber, Site};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Transaction, Value};
+
+use crate::catalogue::{Catalogue, begin_snapshot, commit};
+use crate::error::CatalogueError;
+use crate::load::{FILE, REPLICA, RUN, file_row, read_all, replica_row, run_row};
+use crate::rows::{FileRow, ReplicaRow, RunRow};
+
+/// A run with its files and their copies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldRun {
+    /// The run.
+    pub row: RunRow,
+    /// Its files, in the order they were recorded.
+    pub files: Vec<FileRow>,
+    /// Their copies.
+    pub replicas: Vec<ReplicaRow>,
+}
+
+impl Catalogue {
+    /// Runs of a site from a number on, by number and version, as of one moment: those of
+    /// as many numbers as `limit` runs have, at least one. Never some versions of a number
+    /// without the others. Empty at the end.
+    pub async fn held_runs(
+        &self,
+        site: &Site,
+        from: RunNumber,
+        limit: u32,
+    ) -> Result<Vec<HeldRun>, CatalogueError> {
+        self.restarting("walk over runs", || async {
+            let mut conn = self.conn().await?;
+            let mut tx = begin_snapshot(&mut conn).await?;
+            let rows = whole_numbers(&mut tx, site, from, limit).await?;
+            let held = with_files(&mut tx, rows).await?;
+            commit(tx).await?;
+            Ok(held)
+        })
+        .await
+    }
+}
+
+async fn whole_numbers(
+    tx: &mut Transaction<'_>,
+    site: &Site,
+    from: RunNumber,
+    limit: u32,
+) -> Result<Vec<RunRow>, CatalogueError> {
+    let failed = || CatalogueError::server("walk over runs");
+    let limit = limit.max(1);
+    let query = format!(
+        "SELECT {RUN} FROM run r FORCE INDEX (run_name) WHERE r.site=? AND r.number>=? \
+         ORDER BY r.number,r.version LIMIT {limit}"
+    );
+    let rows: Vec<Row> = tx
+        .exec(query, (site.as_str(), from))
+        .await
+        .map_err(failed())?;
+    let mut rows = read_all("run", rows, run_row)?;
+    let Some(last) = rows.last().map(|run| run.id.number) else {
+        return Ok(rows);
+    };
+    if rows.len() < limit as usize {
+        return Ok(rows);
+    }
+    // The last number may have more versions than fit.
+    rows.retain(|run| run.id.number < last);
+    if rows.is_empty() {
+        let query =
+            format!("SELECT {RUN} FROM run r WHERE r.site=? AND r.number=? ORDER BY r.version");
+        let all: Vec<Row> = tx
+            .exec(query, (site.as_str(), last))
+            .await
+            .map_err(failed())?;
+        rows = read_all("run", all, run_row)?;
+    }
+    Ok(rows)
+}
+
+async fn with_files(
+    tx: &mut Transaction<'_>,
+    rows: Vec<RunRow>,
+) -> Result<Vec<HeldRun>, CatalogueError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = || CatalogueError::server("walk over runs");
+    let marks = vec!["?"; rows.len()].join(",");
+    let runs: Vec<Value> = rows.iter().map(|run| run.row.into()).collect();
+    let query =
+        format!("SELECT f.run_id,{FILE} FROM file f WHERE f.run_id IN ({marks}) ORDER BY f.id");
+    let found: Vec<Row> = tx.exec(query, runs.clone()).await.map_err(failed())?;
+    let mut files: HashMap<u64, Vec<FileRow>> = HashMap::new();
+    for (run, file) in read_all("file", found, |columns| {
+        Ok((columns.next()?, file_row(columns)?))
+    })? {
+        files.entry(run).or_default().push(file);
+    }
+    let query = format!(
+        "SELECT f.run_id,{REPLICA} FROM file f JOIN replica p ON p.file_id=f.id \
+         WHERE f.run_id IN ({marks}) ORDER BY p.id"
+    );
+    let found: Vec<Row> = tx.exec(query, runs).await.map_err(failed())?;
+    let mut replicas: HashMap<u64, Vec<ReplicaRow>> = HashMap::new();
+    for (run, replica) in read_all("replica", found, |columns| {
+        Ok((columns.next()?, replica_row(columns)?))
+    })? {
+        replicas.entry(run).or_default().push(replica);
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| HeldRun {
+            files: files.remove(&row.row).unwrap_or_default(),
+            replicas: replicas.remove(&row.row).unwrap_or_default(),
+            row,
+        })
+        .collect())
+}

@@ -1,0 +1,178 @@
+//! `aquifer runs list`: runs by what the DAQ says, those taken last first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
+
+use aquifer_catalogue::{Attribute, Catalogue, RunCursor, RunFilter, RunRow};
+use aquifer_profile::Expr;
+use aquifer_schemas::{Period, Site};
+use serde::Serialize;
+
+use super::{open_catalogue, run_id};
+use crate::cli::RunsListArgs;
+use crate::config::Config;
+use crate::failure::Hinted;
+use crate::output;
+
+/// Lists runs.
+pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
+    let catalogue = open_catalogue(&config).await?;
+    let period = match &args.period {
+        Some(name) => Some(period(&catalogue, name).await?),
+        None => None,
+    };
+    let before = match &args.after {
+        Some(run) => Some(cursor(&config, &catalogue, run).await?),
+        None => None,
+    };
+    let numbers = args.numbers;
+    let filter = RunFilter {
+        site: args.site,
+        states: args.state,
+        from_number: numbers.and_then(|numbers| numbers.from),
+        to_number: numbers.and_then(|numbers| numbers.to),
+        since: args.since,
+        until: args.until,
+        run_type: args.run_type,
+        period,
+        holds: args.holds,
+        limit: args.limit,
+        before,
+    };
+    let runs = catalogue.runs(&filter).await?;
+    if runs.is_empty() {
+        explain_nothing(&catalogue, &filter).await?;
+    }
+    let attributes = if args.attributes.is_empty() && !args.json {
+        HashMap::new()
+    } else {
+        catalogue.attributes_of(&runs).await?
+    };
+    if args.json {
+        let listed = runs.iter().map(|run| Listed {
+            run,
+            attributes: attributes.get(&run.row),
+        });
+        output::json(&listed.collect::<Vec<_>>())?;
+    } else {
+        let mut titles = vec![
+            "RUN",
+            "STATE",
+            "TYPE",
+            "STARTED",
+            "ENDED",
+            "EVENTS",
+            "FILES",
+            "SIZE",
+            "CLOSED BY",
+        ];
+        titles.extend(args.attributes.iter().map(String::as_str));
+        let rows = runs.iter().map(|run| {
+            let said = attributes.get(&run.row);
+            let mut row = columns(run);
+            row.extend(args.attributes.iter().map(|name| {
+                let attribute = said.and_then(|said| said.get(name));
+                attribute.map_or_else(dash, shown)
+            }));
+            row
+        });
+        output::table(&titles, rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A run with what the DAQ says of it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    run: &'a RunRow,
+    attributes: Option<&'a BTreeMap<String, Attribute>>,
+}
+
+async fn period(catalogue: &Catalogue, name: &str) -> anyhow::Result<Period> {
+    let known = catalogue.periods().await?;
+    let found = known.into_iter().find(|known| known.period.name == name);
+    found.map(|found| found.period).ok_or_else(|| {
+        let hint = "`aquifer runs period list` shows those that are";
+        Hinted::new(format!("no period is named `{name}`"), hint).into()
+    })
+}
+
+async fn cursor(config: &Config, catalogue: &Catalogue, run: &str) -> anyhow::Result<RunCursor> {
+    let id = run_id(config, run)?;
+    let found = catalogue.run(&id).await?;
+    let found = found.ok_or_else(|| {
+        Hinted::new(
+            format!("run {id} is not known"),
+            "`--after` names a run of the list before",
+        )
+    })?;
+    Ok(found.cursor())
+}
+
+/// No runs of a site or with an attribute that nobody knows is a misspelt name, not an
+/// answer.
+async fn explain_nothing(catalogue: &Catalogue, filter: &RunFilter) -> anyhow::Result<()> {
+    if let Some(site) = &filter.site {
+        require_site(catalogue, site).await?;
+    }
+    let Some(holds) = &filter.holds else {
+        return Ok(());
+    };
+    let known = catalogue.attribute_names().await?;
+    match names(holds)
+        .into_iter()
+        .find(|name| !known.iter().any(|known| known == name))
+    {
+        None => Ok(()),
+        Some(name) => {
+            let known = known.join(", ");
+            let hint = format!("runs have {known}");
+            Err(Hinted::new(format!("no run has an attribute `{name}`"), hint).into())
+        }
+    }
+}
+
+async fn require_site(catalogue: &Catalogue, site: &Site) -> anyhow::Result<()> {
+    let known = catalogue.sites().await?;
+    if known.iter().any(|known| known.name == *site) {
+        return Ok(());
+    }
+    let hint = "`aquifer sites list` shows those that are";
+    Err(Hinted::new(format!("site {site} is not registered"), hint).into())
+}
+
+/// The attributes that an expression names.
+fn names(expr: &Expr) -> Vec<&str> {
+    match expr {
+        Expr::Always(_) => Vec::new(),
+        Expr::Not(inner) => names(inner),
+        Expr::All(parts) | Expr::Any(parts) => parts.iter().flat_map(names).collect(),
+        Expr::Test(test) => vec![test.name.text.as_str()],
+    }
+}
+
+fn columns(run: &RunRow) -> Vec<String> {
+    vec![
+        run.id.to_string(),
+        run.state.to_string(),
+        run.run_type.clone().unwrap_or_else(dash),
+        output::time_or_dash(run.started_at),
+        output::time_or_dash(run.ended_at),
+        run.events.map_or_else(dash, |events| events.to_string()),
+        run.files.to_string(),
+        output::size(run.bytes),
+        run.closed_by.map_or_else(dash, |by| by.to_string()),
+    ]
+}
+
+fn shown(attribute: &Attribute) -> String {
+    match &attribute.unit {
+        Some(unit) => format!("{} {unit}", attribute.value),
+        None => attribute.value.to_string(),
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
