@@ -420,17 +420,14 @@ mod tests {
             let mut files: Vec<FileFact> = Vec::new();
             let mut run = None;
             for (which, choice) in history {
-                match files.get_mut(which) {
-                    Some(file) => {
-                        let ways = file.state.successors();
-                        file.state = ways[choice % ways.len()];
-                        file.was_safe |= is_safe(file.state);
-                    }
-                    None => {
-                        let begins = FileState::ALL.iter().filter(|state| state.may_begin());
-                        let begins: Vec<_> = begins.collect();
-                        files.push(fact(*begins[choice % begins.len()]));
-                    }
+                if let Some(file) = files.get_mut(which) {
+                    let ways = file.state.successors();
+                    file.state = ways[choice % ways.len()];
+                    file.was_safe |= is_safe(file.state);
+                } else {
+                    let begins = FileState::ALL.iter().filter(|state| state.may_begin());
+                    let begins: Vec<_> = begins.collect();
+                    files.push(fact(*begins[choice % begins.len()]));
                 }
                 let next = derive_run_state(true, &files);
                 prop_assert!(path(run, next).is_some(), "{:?} -> {}", run, next);
