@@ -39,6 +39,7 @@ mod metrics;
 mod naming;
 mod notice;
 mod pace;
+mod past;
 mod purge;
 mod recorder;
 mod rules;

@@ -23,6 +23,7 @@ use crate::journal::{
     Active, Encoded, ExpectedFile, JournalError, Record, SecretSource, StoredFacts,
 };
 use crate::manifest::Manifest;
+use crate::past;
 use crate::secrets;
 use crate::source::Source;
 use crate::steps;
@@ -90,6 +91,9 @@ impl Store {
             info_span!("store run", run = %run, site = %run.site),
             parent.as_ref(),
         );
+        if past::tells_of_another(&self.edge, &run, &active).await {
+            return self.edge.next_version(&run).await;
+        }
         match self
             .files_and_manifest(&run, &active)
             .instrument(span)

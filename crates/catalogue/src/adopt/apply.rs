@@ -12,7 +12,7 @@ use crate::error::CatalogueError;
 use crate::facts::Attribute;
 use crate::fit;
 use crate::machine;
-use crate::rows::ReplicaRow;
+use crate::rows::{ReplicaRow, RunRow};
 use crate::sql::micros;
 
 /// How far the clock of a book may be from that of the data: it names no time zone, and
@@ -253,30 +253,41 @@ fn is_there(state: ReplicaState) -> bool {
     )
 }
 
-/// Refuses data of another run than the one that a book tells of under their name. Where
-/// neither knows when it was taken, nothing speaks against it.
+/// Refuses data of another run than the one that a book tells of under their name.
 pub(crate) fn same_run(
     draft: &Draft,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
 ) -> Result<(), CatalogueError> {
-    if draft.before.is_none() || draft.run.closed_by != Some(ClosedBy::Book) {
+    if draft.before.is_none() {
         return Ok(());
     }
-    let book = &draft.run;
-    let (have, got, most) = match (book.started_at, started_at) {
-        (Some(have), Some(got)) => (have, got, BOOK_CLOCK),
-        _ => match (book.ended_at.or(book.started_at), ended_at.or(started_at)) {
-            (Some(have), Some(got)) => (have, got, BOOK_END),
-            _ => return Ok(()),
-        },
+    match apart(&draft.run, started_at, ended_at) {
+        None => Ok(()),
+        Some((have, got)) => Err(CatalogueError::OtherRun {
+            run: draft.run.id.clone(),
+            have,
+            got,
+        }),
+    }
+}
+
+/// When the book's run was taken and when that of the data, where these are too far apart
+/// to be one. Where neither knows, nothing speaks against it.
+pub(super) fn apart(
+    book: &RunRow,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+) -> Option<(Timestamp, Timestamp)> {
+    if book.closed_by != Some(ClosedBy::Book) {
+        return None;
+    }
+    let begins = book.started_at.zip(started_at);
+    let (have, got, most) = if let Some((have, got)) = begins {
+        (have, got, BOOK_CLOCK)
+    } else {
+        let have = book.ended_at.or(book.started_at)?;
+        (have, ended_at.or(started_at)?, BOOK_END)
     };
-    if have.duration_since(got).abs() <= most {
-        return Ok(());
-    }
-    Err(CatalogueError::OtherRun {
-        run: draft.run.id.clone(),
-        have,
-        got,
-    })
+    (have.duration_since(got).abs() > most).then_some((have, got))
 }

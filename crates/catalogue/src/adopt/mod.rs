@@ -11,6 +11,7 @@ mod facts;
 use std::collections::BTreeMap;
 
 use aquifer_schemas::{RunId, RunNumber, Site};
+use jiff::Timestamp;
 
 use crate::catalogue::{Catalogue, begin, commit};
 use crate::draft::Draft;
@@ -118,6 +119,18 @@ impl Catalogue {
             })
             .await?;
         Ok(outcomes)
+    }
+
+    /// Whether a run book tells of another run under this name than of one that began and
+    /// ended at these times: its data then belong to the next version.
+    pub async fn is_another_run(
+        &self,
+        id: &RunId,
+        started_at: Option<Timestamp>,
+        ended_at: Option<Timestamp>,
+    ) -> Result<bool, CatalogueError> {
+        let known = self.run(id).await?;
+        Ok(known.is_some_and(|book| apply::apart(&book, started_at, ended_at).is_some()))
     }
 
     /// Changes runs under their locks, in one transaction, and says which were added or

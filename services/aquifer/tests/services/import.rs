@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
 
-use aquifer_sim::Past;
+use aquifer_sim::{Past, PlannedRun, RunKind};
 use aquifer_storage::{ObjectMeta, StorageElement as _};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::deployment::Deployment;
@@ -248,6 +250,55 @@ fn a_bucket_and_a_tape_listing_show_what_a_book_only_says() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("names none of the 2 copies"), "{said}");
     assert_eq!(deployment.audit(&[])["tally"]["missing"], 1);
+}
+
+#[test]
+fn numbers_of_the_past_that_a_daq_uses_again_are_versions() {
+    let deployment = Deployment::start();
+    let book = deployment.write_file("book.csv", SMALL);
+    deployment.runlog(&book);
+    let m2c = deployment.service("m2c", None);
+    let relay = deployment.service("relay", None);
+    let mut daq = deployment.daq(|_| {});
+    let mut take = |number: u64, crashes: bool| {
+        let plan = PlannedRun {
+            number,
+            kind: RunKind::Standard,
+            description: String::new(),
+            starts_at: Timestamp::now(),
+            duration: Duration::from_millis(10),
+            bytes: 1,
+            crashes,
+        };
+        let truth = daq.take_planned(&plan, &mut |_| {}).unwrap();
+        assert_eq!(truth.crashed, crashes);
+    };
+    // From then on m2c knows that the catalogue answers.
+    take(10, false);
+    deployment.wait_stored(1);
+    take(1, false);
+    take(3, true);
+    deployment.wait_stored(3);
+    for (run, state) in [
+        ("1", "adopted"),
+        ("1.v2", "stored"),
+        ("3", "adopted"),
+        ("3.v2", "stored"),
+    ] {
+        let shown = deployment.expect(&["runs", "show", run, "--json"]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["run"]["state"], state, "{run}");
+    }
+    deployment.wait_told();
+    let report = deployment.audit(&["--strict"]);
+    assert_eq!(
+        report["unaccounted"],
+        0,
+        "{report:#}\n{}",
+        deployment.logs()
+    );
+    assert_eq!(report["tally"]["stored"], 3);
+    drop((m2c, relay));
 }
 
 #[test]

@@ -178,6 +178,17 @@ fn data_take_the_place_of_what_a_book_says_of_the_same_run() {
         // Of another run it says nothing.
         adopt(&catalogue, &[told_long_ago(2)]).await;
         let facts = stored(&run(2), &["run00002.mid"], &["run00002.mid"]);
+        let is_another = async |started_at, ended_at| {
+            let asked = catalogue
+                .is_another_run(&run(2), started_at, ended_at)
+                .await;
+            asked.unwrap()
+        };
+        let closed = &facts.closed;
+        assert!(is_another(closed.started_at, Some(closed.ended_at)).await);
+        assert!(is_another(None, Some(closed.ended_at)).await);
+        let an_hour_off = Some(at("2022-03-21T15:00:00Z"));
+        assert!(!is_another(an_hour_off, None).await, "that is the clock");
         let error = catalogue.record_stored(&facts).await.unwrap_err();
         assert!(matches!(error, CatalogueError::OtherRun { .. }), "{error}");
         let next = RunId {

@@ -261,3 +261,173 @@ fn told(names: &mut Vec<String>, name: &str) {
         names.push(name.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aquifer_catalogue::{FileRow, ReplicaRow};
+    use aquifer_schemas::{Encoding, EvidenceLevel, RunState};
+
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            site: "LAB".parse().unwrap(),
+            element: "S3".to_owned(),
+            bucket: None,
+            prefix: "LAB/".to_owned(),
+            keys: "{tag}/run{run:05}.mid.gz".parse().unwrap(),
+            method: "listing".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A file of run `number` in this state, with a copy on S3 in that state.
+    fn known(id: &str, state: FileState, copy: Option<(ReplicaState, &str, u64)>) -> RunFile {
+        let run: RunId = id.parse().unwrap();
+        let name: FileName = format!("run{:05}.mid", run.number).parse().unwrap();
+        let copy = copy.map(|(state, location, stored_size)| ReplicaRow {
+            row: 1,
+            file: name.clone(),
+            element: "S3".to_owned(),
+            state,
+            encoding: Encoding::Gzip,
+            bucket: None,
+            location: location.to_owned(),
+            stored_size,
+            stored_crc64nvme: (state == ReplicaState::Available).then(String::new),
+            evidence: EvidenceLevel::E0,
+            evidence_method: String::new(),
+            evidence_value: String::new(),
+            evidence_at: Timestamp::UNIX_EPOCH,
+            fence: 0,
+        });
+        RunFile {
+            run,
+            run_state: RunState::Adopted,
+            file: FileRow {
+                row: 1,
+                name,
+                state,
+                announced_size: None,
+                size: None,
+                crc64nvme: None,
+                adler32: None,
+                crc32c: None,
+                buffer: None,
+                identity: None,
+                sealed_at: None,
+                stored_at: None,
+                safe_at: None,
+                reason: None,
+            },
+            replicas: copy.into_iter().collect(),
+        }
+    }
+
+    const CLAIMED: ReplicaState = ReplicaState::Claimed;
+
+    #[test]
+    fn every_line_is_told_under_one_head() {
+        let place = place();
+        let mut comparing = Comparing::new(&place);
+        for file in [
+            known(
+                "LAB/1",
+                FileState::Adopted,
+                Some((CLAIMED, "LAB/run00001.mid.gz", 10)),
+            ),
+            known(
+                "LAB/2",
+                FileState::Adopted,
+                Some((CLAIMED, "LAB/run00002.mid.gz", 0)),
+            ),
+            known("LAB/3", FileState::Missing, None),
+            known(
+                "LAB/4",
+                FileState::Adopted,
+                Some((CLAIMED, "LAB/run00004.mid.gz", 9)),
+            ),
+            known(
+                "LAB/5",
+                FileState::Stored,
+                Some((ReplicaState::Available, "raw/5", 10)),
+            ),
+            known(
+                "LAB/6",
+                FileState::Adopted,
+                Some((CLAIMED, "LAB/run00006.mid.gz", 10)),
+            ),
+            known(
+                "LAB/8",
+                FileState::Adopted,
+                Some((CLAIMED, "old/run00008.mid.gz", 10)),
+            ),
+        ] {
+            comparing.know(file);
+        }
+        let mut told = Vec::new();
+        for number in [1, 2, 3, 4, 5, 7] {
+            let line = format!("LAB/run{number:05}.mid.gz");
+            told.extend(
+                comparing
+                    .line(&line, Some(10))
+                    .map(|seen| seen.run.to_string()),
+            );
+        }
+        assert!(comparing.line("LAB/run1.mid.gz", None).is_none());
+        assert_eq!(told, ["LAB/1", "LAB/2", "LAB/3", "LAB/4", "LAB/7"]);
+        let gone = comparing.rest().unwrap();
+        // What lies elsewhere was not looked for.
+        assert_eq!((gone.len(), gone[0].found), (1, false));
+        let found = comparing.result;
+        assert_eq!(
+            (found.listed, found.confirmed, found.without_size),
+            (6, 1, 1)
+        );
+        assert_eq!(found.differing[0].claimed, 9);
+        let shown = |runs: &[RunId]| runs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&found.unmarked), ["LAB/3"]);
+        assert_eq!(shown(&found.without_entry), ["LAB/7"]);
+        assert_eq!(shown(&found.missing), ["LAB/6"]);
+        assert_eq!(found.beside, ["LAB/run00005.mid.gz"]);
+        assert_eq!((found.no_template_count, found.no_template.len()), (1, 1));
+    }
+
+    #[test]
+    fn of_two_runs_under_a_number_the_later_has_the_file_of_its_name() {
+        let place = place();
+        let mut comparing = Comparing::new(&place);
+        let location = "LAB/run00001.mid.gz";
+        comparing.know(known(
+            "LAB/1",
+            FileState::Adopted,
+            Some((CLAIMED, location, 10)),
+        ));
+        comparing.know(known(
+            "LAB/1.v2",
+            FileState::Adopted,
+            Some((CLAIMED, location, 20)),
+        ));
+        let seen = comparing.line(location, Some(20)).unwrap();
+        assert_eq!(seen.run.version, 2);
+        let gone = comparing.rest().unwrap();
+        assert_eq!(
+            (gone.len(), gone[0].run.version),
+            (1, 1),
+            "it was overwritten"
+        );
+    }
+
+    #[test]
+    fn a_listing_that_names_nothing_is_refused() {
+        let place = place();
+        let mut comparing = Comparing::new(&place);
+        comparing.know(known(
+            "LAB/1",
+            FileState::Adopted,
+            Some((CLAIMED, "LAB/run00001.mid.gz", 10)),
+        ));
+        comparing.line("LNF/x", None);
+        assert!(matches!(comparing.rest(), Err(1)));
+    }
+}
