@@ -161,6 +161,27 @@ pub(crate) fn store(draft: &mut Draft, stored: &StoredRun) -> Result<(), Catalog
     Ok(())
 }
 
+/// Whether a file has digests, which must be these.
+pub(crate) fn refuse_other_content(
+    draft: &Draft,
+    place: usize,
+    facts: &StoredFileFacts,
+) -> Result<bool, CatalogueError> {
+    let Some(have) = content(&draft.files[place].row) else {
+        return Ok(false);
+    };
+    let got = content_of(facts);
+    if have == got {
+        return Ok(true);
+    }
+    Err(CatalogueError::Conflict {
+        run: draft.run.id.clone(),
+        file: facts.name.clone(),
+        have,
+        got,
+    })
+}
+
 /// Sets a file's digests, or compares them with those it has.
 fn seal(
     draft: &mut Draft,
@@ -173,17 +194,8 @@ fn seal(
     check_hex("adler32", &facts.adler32, 8)?;
     check_hex("crc32c", &facts.crc32c, 8)?;
     let sealed_at = micros("time of sealing", facts.sealed_at)?;
-    let row = &draft.files[place].row;
-    if let Some(have) = content(row) {
-        let got = content_of(facts);
-        if have != got {
-            return Err(CatalogueError::Conflict {
-                run: draft.run.id.clone(),
-                file: facts.name.clone(),
-                have,
-                got,
-            });
-        }
+    if refuse_other_content(draft, place, facts)? {
+        let row = &draft.files[place].row;
         // The same bytes may lie in another inode: a buffer that was restored.
         if row.identity != Some(facts.identity) {
             draft.change_file(place).identity = Some(facts.identity);

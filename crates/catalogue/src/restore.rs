@@ -3,6 +3,8 @@
 //! Nothing is announced: everybody heard of these runs when they were stored. What is in
 //! the catalogue already is never replaced.
 
+use std::collections::HashMap;
+
 use aquifer_schemas::{FileName, FileState, RunId};
 
 use crate::apply;
@@ -10,6 +12,7 @@ use crate::catalogue::Catalogue;
 use crate::draft::Draft;
 use crate::error::CatalogueError;
 use crate::facts::StoredRun;
+use crate::machine;
 use crate::rows::RunRow;
 
 /// All that is known of a run.
@@ -48,11 +51,24 @@ impl Catalogue {
 }
 
 fn restore(draft: &mut Draft, run: &RestoredRun) -> Result<(), CatalogueError> {
+    let known: HashMap<FileName, usize> = (0..draft.files.len())
+        .filter(|place| machine::is_stored(draft.files[*place].row.state))
+        .map(|place| (draft.files[place].row.name.clone(), place))
+        .collect();
     let mut closes = false;
     for stored in &run.stored {
+        // What happened to a file since it was stored is not undone.
+        let mut files = Vec::new();
+        for facts in &stored.files {
+            match known.get(&facts.name) {
+                Some(place) => drop(apply::refuse_other_content(draft, *place, facts)?),
+                None => files.push(facts.clone()),
+            }
+        }
         // Each was a change of its own, and only the first closed the run.
         draft.closes = false;
         let stored = StoredRun {
+            files,
             manifest_key: Some(run.manifest_key.clone()),
             ..stored.clone()
         };
@@ -61,12 +77,10 @@ fn restore(draft: &mut Draft, run: &RestoredRun) -> Result<(), CatalogueError> {
     }
     draft.closes = closes;
     // What came back later was stored then.
-    let is_stored = |name: &FileName| {
-        let mut files = run.stored.iter().flat_map(|stored| &stored.files);
-        files.any(|file| file.name == *name)
-    };
     for (name, state, reason) in &run.quarantined {
-        if !is_stored(name) {
+        let mut files = draft.files.iter().map(|file| &file.row);
+        let is_stored = files.any(|row| row.name == *name && machine::is_stored(row.state));
+        if !is_stored {
             apply::quarantine(draft, name, *state, reason)?;
         }
     }

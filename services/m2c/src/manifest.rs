@@ -42,6 +42,9 @@ pub struct Manifest {
     pub attributes: BTreeMap<String, Attribute>,
     /// W3C trace context of the run's close.
     pub trace: Option<String>,
+    /// Whether the files took the places in the buffer of those that the version before
+    /// has under their names.
+    pub took_places: bool,
     /// Storage element of the DAQ's disk.
     pub buffer: String,
     /// The files that the run has, as its closer said.
@@ -180,6 +183,7 @@ impl Manifest {
             events: told.events,
             attributes,
             trace: closure.trace.clone(),
+            took_places: closure.instead.is_some() && run.version > 1,
             buffer: buffer.to_owned(),
             announced: announced.collect(),
             files: files.collect(),

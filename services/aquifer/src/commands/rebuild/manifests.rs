@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aquifer_catalogue::RestoredRun;
 use aquifer_digest::Digests;
 use aquifer_m2c::{Keys, Manifest};
-use aquifer_schemas::RunId;
+use aquifer_schemas::{FileName, RunId};
 use aquifer_storage::{ObjectKey, S3Element, StorageElement as _};
 use futures::TryStreamExt as _;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde::Serialize;
 const LARGEST: u64 = 64 << 20;
 
 /// Who restores, in the history.
-const WHO: &str = "rebuild";
+pub(super) const WHO: &str = "rebuild";
 
 /// Keys of the manifests of each run, by their number.
 pub(super) type Found = BTreeMap<RunId, BTreeMap<u32, String>>;
@@ -34,7 +34,17 @@ pub(super) struct Told {
     /// The buffers and the elements with their buckets that they name.
     pub buffers: Vec<String>,
     pub elements: Vec<(String, String)>,
+    /// The run whose copies in the buffer lost their places to this one's.
+    pub overwritten: Option<Overwritten>,
     pub unusable: Vec<Unusable>,
+}
+
+/// Files of a version that lie in the buffer no more: those of the next lie there.
+#[derive(Debug)]
+pub(super) struct Overwritten {
+    pub run: RunId,
+    pub names: Vec<FileName>,
+    pub buffer: String,
 }
 
 /// Looks for manifests.
@@ -62,6 +72,7 @@ pub(super) async fn read(
         run: None,
         buffers: Vec::new(),
         elements: Vec::new(),
+        overwritten: None,
         unusable: Vec::new(),
     };
     for key in keys.values() {
@@ -114,6 +125,17 @@ impl Told {
         for bad in manifest.quarantined {
             run.quarantined.retain(|(name, ..)| *name != bad.name);
             run.quarantined.push((bad.name, bad.state, bad.reason));
+        }
+        if manifest.took_places {
+            let announced = manifest.announced.iter();
+            self.overwritten = Some(Overwritten {
+                run: RunId {
+                    version: manifest.run.version.saturating_sub(1),
+                    ..manifest.run
+                },
+                names: announced.map(|file| file.name.clone()).collect(),
+                buffer: manifest.buffer.clone(),
+            });
         }
         self.buffers.push(manifest.buffer);
         for file in manifest.files {

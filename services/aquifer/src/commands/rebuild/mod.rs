@@ -16,7 +16,7 @@ use aquifer_storage::S3Element;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use self::manifests::{Found, Told, Unusable};
+use self::manifests::{Found, Overwritten, Told, Unusable, WHO};
 use super::open_catalogue;
 use crate::cli::RebuildArgs;
 use crate::config::Config;
@@ -174,8 +174,10 @@ async fn restore(
     let told = runs.buffered(READERS);
     let recorded = told.map_ok(|told| record(catalogue, &elements, told, dry_run));
     let mut recorded = recorded.try_buffered(WRITERS);
+    let mut overwritten = Vec::new();
     while let Some(one) = recorded.try_next().await? {
         report.unusable.extend(one.unusable);
+        overwritten.extend(one.overwritten);
         let Some((run, files, bytes)) = one.run else {
             continue;
         };
@@ -189,6 +191,15 @@ async fn restore(
             Err(why) => report.refused.push(Refused { run, why }),
         }
     }
+    drop(recorded);
+    // Now that every version is there.
+    for Overwritten { run, names, buffer } in overwritten {
+        if !dry_run && catalogue.run(&run).await?.is_some() {
+            catalogue
+                .record_overwritten(&run, &names, &buffer, WHO)
+                .await?;
+        }
+    }
     Ok(())
 }
 
@@ -199,6 +210,7 @@ struct Recorded {
     /// Whether it was new; else why it was refused.
     outcome: Result<bool, String>,
     unusable: Vec<Unusable>,
+    overwritten: Option<Overwritten>,
 }
 
 async fn record(
@@ -212,6 +224,7 @@ async fn record(
             run: None,
             outcome: Ok(false),
             unusable: told.unusable,
+            overwritten: None,
         });
     };
     let recorded = if dry_run {
@@ -233,6 +246,7 @@ async fn record(
         run: Some((run.id.clone(), files.len(), bytes)),
         outcome: recorded,
         unusable: told.unusable,
+        overwritten: told.overwritten,
     })
 }
 
