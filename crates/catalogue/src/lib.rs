@@ -29,6 +29,7 @@ mod product;
 mod purge;
 mod read;
 mod registry;
+mod resolve;
 mod restore;
 mod rows;
 mod save;

@@ -10,6 +10,7 @@ mod midas;
 mod on;
 mod parse;
 mod products;
+mod resolve;
 mod runbook;
 mod runs;
 mod service;
@@ -30,6 +31,7 @@ pub(crate) use get::*;
 pub(crate) use midas::*;
 pub(crate) use on::*;
 pub(crate) use products::*;
+pub(crate) use resolve::*;
 pub(crate) use runbook::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
@@ -105,6 +107,8 @@ pub(crate) enum Command {
     /// What is done with each run, such as submitting it to a batch system
     #[command(subcommand)]
     On(OnCommand),
+    /// Files of which two sides say different things: list them, or say which is right
+    Resolve(ResolveArgs),
     /// Tell the whole story of a run
     Explain(RunArg),
     /// Compare the DAQ's list, the buffer, the catalogue and the storage

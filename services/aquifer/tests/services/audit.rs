@@ -133,7 +133,7 @@ impl Deployment {
             .unwrap();
     }
 
-    fn sql(&self, statement: &str) {
+    pub(crate) fn sql(&self, statement: &str) {
         let db = &self.stack.endpoints().mariadb;
         let status = std::process::Command::new("mariadb")
             .args(["--no-defaults", "-h", &db.host, "-P", &db.port.to_string()])
