@@ -32,6 +32,7 @@ mod product;
 mod purge;
 mod read;
 mod registry;
+mod resolve;
 mod restore;
 mod rows;
 mod save;

@@ -15,6 +15,7 @@ mod on;
 mod parse;
 mod products;
 mod profile;
+mod resolve;
 mod runs;
 mod service;
 mod shell;
@@ -40,6 +41,7 @@ pub(crate) use midas::*;
 pub(crate) use on::*;
 pub(crate) use products::*;
 pub(crate) use profile::*;
+pub(crate) use resolve::*;
 pub(crate) use runs::*;
 pub(crate) use service::*;
 pub(crate) use shell::*;
@@ -118,6 +120,8 @@ pub(crate) enum Command {
     /// What is done with each run, such as submitting it to a batch system
     #[command(subcommand)]
     On(OnCommand),
+    /// Files of which two sides say different things: list them, or say which is right
+    Resolve(ResolveArgs),
     /// Tell the whole story of a run
     Explain(RunArg),
     /// Compare the DAQ's list, the buffer, the catalogue and the storage

@@ -27,6 +27,7 @@ mod products;
 mod profile;
 mod rebuild;
 mod reclassify;
+mod resolve;
 mod runs;
 mod select;
 mod services;
@@ -101,6 +102,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Files(args) => block_on(files::run(config, args)),
         Command::Get(args) => block_on(get::run(config, args)),
         Command::Verify(args) => block_on(verify::run(config, args)),
+        Command::Resolve(args) => block_on(resolve::run(config, args)),
         Command::Products(command) => block_on(products::run(config, command)),
         Command::On(OnCommand::RunStored(args)) => on::run_stored(&config, &args),
         Command::On(command) => block_on(on::run(config, command)),

@@ -229,3 +229,53 @@ fn files_are_digested_as_the_catalogue_does() {
     ];
     insta::assert_snapshot!("checksum", answers.join("\n"));
 }
+
+#[test]
+fn two_sides_that_differ_are_shown_and_a_person_says_which_is_right() {
+    let deployment = Deployment::start();
+    let m2c = deployment.service("m2c", None);
+    deployment.write_run(1, &bytes_of(1));
+    deployment.write_run(2, &bytes_of(2));
+    deployment.wait_until("stored", || deployment.count("stored") == 2);
+    insta::assert_snapshot!("resolve_nothing", deployment.said(&["resolve"]));
+    // Not what the logger wrote; other data under a used number.
+    let path = deployment.buffer().join("run00003.mid");
+    fs::write(&path, bytes_of(3)).unwrap();
+    let line = format!("00000000 100000 {}\n", path.display());
+    fs::write(path.with_extension("mid.crc32c"), line).unwrap();
+    deployment.write_run(2, &bytes_of(4));
+    deployment.wait_until("both are seen", || {
+        deployment.count("quarantined") == 1 && deployment.count("stored") == 3
+    });
+    m2c.stop();
+    // And a copy in the buffer that something spoke against.
+    let doubt = "UPDATE replica p JOIN file f ON f.id=p.file_id SET p.state='suspect',\
+        f.reason='it was written to after it was stored' \
+        WHERE f.name='run00001.mid' AND p.element='LAB-buffer'";
+    deployment.sql(doubt);
+    insta::assert_snapshot!("resolve_list", deployment.said(&["resolve"]));
+    let keep = |run: &str, file: &str, side: &str| {
+        deployment.said(&[
+            "resolve",
+            run,
+            file,
+            "--keep",
+            side,
+            "--why",
+            "the disk erred",
+        ])
+    };
+    let answers = [
+        keep("1", "run00001.mid", "buffer"),
+        keep("3", "run00003.mid", "stored"),
+        keep("1", "run00001.mid", "stored"),
+        keep("1", "run00001.mid", "stored"),
+        deployment.said(&["resolve", "1", "run00001.mid"]),
+    ];
+    insta::assert_snapshot!("resolve", answers.join("\n"));
+    let story = deployment.expect(&["explain", "1"]);
+    assert!(
+        story.contains("suspect → bad: the stored copy stands: the disk erred"),
+        "{story}"
+    );
+}

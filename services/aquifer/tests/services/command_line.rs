@@ -307,6 +307,68 @@ fn a_registered_site_is_changed_on_purpose_only() {
 }
 
 #[test]
+fn shells_and_readers_of_manuals_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(AQUIFER)
+            .args(["completions", shell])
+            .output()
+            .unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["run-stored", "from-begin", "rebuild"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        std::fs::write(folder.path().join(shell), script).unwrap();
+    }
+    // What bash offers behind `aquifer run`.
+    let asked = "source ./bash; COMP_WORDS=(aquifer run); COMP_CWORD=1; \
+        _aquifer aquifer run aquifer; echo ${COMPREPLY[@]}";
+    let offered = Command::new("bash")
+        .args(["-c", asked])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let offered = String::from_utf8(offered.stdout).unwrap();
+    assert_eq!(offered.trim(), "runs runbook", "{offered}");
+    let pages = folder.path().join("man1");
+    let written = Command::new(AQUIFER)
+        .arg("man")
+        .arg(&pages)
+        .output()
+        .unwrap();
+    assert!(written.status.success());
+    let page = std::fs::read_to_string(pages.join("aquifer-on-run-stored.1")).unwrap();
+    assert!(page.contains("EX_TEMPFAIL"), "{page}");
+}
+
+#[test]
+fn what_was_done_is_said_to_programs_too() {
+    let deployment = Deployment::start();
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&deployment.expect(args)).unwrap()
+    };
+    let site = json(&[
+        "sites",
+        "add",
+        "LNGS",
+        "--time-zone",
+        "Europe/Rome",
+        "--json",
+    ]);
+    assert_eq!(site["name"], "LNGS");
+    let site = json(&["sites", "set", "LNGS", "--time-zone", "UTC", "--json"]);
+    assert_eq!(site["time_zone"], "UTC");
+    let usable = json(&["config", "check", "relay", "--json"]);
+    assert_eq!(usable["usable_for"][0], "relay");
+    let taken = deployment.expect(&["daq", "simulate", "--runs", "2", "--rate", "100", "--json"]);
+    let taken: Vec<serde_json::Value> = taken
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(taken[1]["run"], "LAB/2");
+}
+
+#[test]
 fn an_ingester_that_does_not_answer_is_no_yes_and_no_no() {
     let args = ["m2c", "status", "--url", "http://127.0.0.1:1"];
     insta::assert_snapshot!(answer(&args));

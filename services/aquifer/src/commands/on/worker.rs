@@ -113,7 +113,7 @@ impl Worker {
                 Ok(taken) => {
                     health.ready();
                     let all = taken.into_iter();
-                    running.extend(all.map(|job| self.job(catalogue, job, shutdown)));
+                    running.extend(all.map(|job| self.job(catalogue, job)));
                 }
                 Err(error) => health.not_ready(error.to_string()),
             }
@@ -145,15 +145,16 @@ impl Worker {
 
     /// Does one piece of work and says how it ended. What cannot be said, because the
     /// catalogue is away or somebody else has the work by now, is done again.
-    async fn job(&self, catalogue: &Catalogue, job: WorkLease, shutdown: &CancellationToken) {
+    async fn job(&self, catalogue: &Catalogue, job: WorkLease) {
         let doing = self.try_once(catalogue, &job);
         let prolonging = prolong(catalogue, &job);
         let attempt = tokio::select! {
             attempt = doing => attempt,
             () = prolonging => return,
         };
-        let policy = RetryPolicy::default();
-        let told = retry("tell-outcome", &policy, shutdown, || {
+        // Also while it stops: what is not told is done again. The drain has a deadline.
+        let (policy, never) = (RetryPolicy::default(), CancellationToken::new());
+        let told = retry("tell-outcome", &policy, &never, || {
             self.tell(catalogue, &job, &attempt)
         });
         if let Err(error) = told.await {
