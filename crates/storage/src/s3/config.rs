@@ -15,6 +15,9 @@ use aws_sdk_s3::config::{
     SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -274,16 +277,38 @@ impl S3Config {
     }
 
     fn tls_context(&self) -> Result<tls::TlsContext, StorageError> {
-        let mut trusted = tls::TrustStore::empty().with_native_roots(true);
-        if let Some(path) = &self.ca_file {
-            let pem = std::fs::read(path)
-                .map_err(|error| self.wrong(format!("ca-file {}: {error}", path.display())))?;
-            trusted = trusted.with_pem_certificate(pem);
-        }
+        let system = rustls_native_certs::load_native_certs().certs;
         tls::TlsContext::builder()
-            .with_trust_store(trusted)
+            .with_trust_store(self.trusted(!system.is_empty())?)
             .build()
             .map_err(|error| self.wrong(format!("TLS: {error}")))
+    }
+
+    /// Whom to trust. The client takes what it is given and panics if it cannot: a host
+    /// without certificates, and a file that holds none, are found here.
+    fn trusted(&self, system_has_some: bool) -> Result<tls::TrustStore, StorageError> {
+        let trusted = tls::TrustStore::empty().with_native_roots(system_has_some);
+        let Some(path) = &self.ca_file else {
+            let endpoints = [&self.endpoint, &self.web_identity.endpoint];
+            let needed = endpoints.iter().any(|url| url.starts_with("https:"));
+            if needed && !system_has_some {
+                let what = "this host trusts no certificate; hint: ca-certificates, or ca-file";
+                return Err(self.wrong(what.to_owned()));
+            }
+            return Ok(trusted);
+        };
+        let wrong =
+            |why: &dyn std::fmt::Display| self.wrong(format!("ca-file {}: {why}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+        let mut found = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| wrong(&error))?;
+            found.add(certificate).map_err(|error| wrong(&error))?;
+        }
+        if found.is_empty() {
+            return Err(wrong(&"there is no certificate in it"));
+        }
+        Ok(trusted.with_pem_certificate(pem))
     }
 }
 
@@ -311,6 +336,32 @@ mod tests {
         broken[4].parts_in_flight = 0;
         for config in broken {
             config.check().unwrap_err();
+        }
+    }
+
+    /// A host without certificates speaks plain HTTP, and HTTPS to whom its file names.
+    #[test]
+    fn certificates_that_are_missing_or_none_are_an_error_and_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |endpoint: &str, pem: Option<&str>| S3Config {
+            endpoint: endpoint.to_owned(),
+            ca_file: pem.map(|pem| {
+                let path = folder.path().join("ca.pem");
+                std::fs::write(&path, pem).unwrap();
+                path
+            }),
+            ..usable()
+        };
+        with("http://s3", None).trusted(false).unwrap();
+        with("https://s3", None).trusted(true).unwrap();
+        with("https://s3", None).trusted(false).unwrap_err();
+        for pem in [
+            "",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            let error = with("https://s3", Some(pem)).trusted(true).unwrap_err();
+            assert!(error.to_string().contains("ca-file"), "{error}");
         }
     }
 
