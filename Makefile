@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: test-full soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
+.PHONY: dist test-full soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-upload: ## uploads beside s5cmd and rclone; writes loadtest/results/upload
 soak: setup ## 500 rounds of SIGKILL; writes loadtest/results/crash-campaign.md
 	AQUIFER_CRASH_ROUNDS=500 AQUIFER_CRASH_REPORT=$(CURDIR)/loadtest/results/crash-campaign.md \
 		$(CARGO) test -p aquifer --test services crash -- --nocapture
+
+dist: ## a tarball for any x86-64 Linux, tried in an empty root directory
+	@tools/dist
 
 reference: ## write the generated pages of docs/reference
 	$(CARGO) run -q -p aquifer -- config reference > docs/reference/configuration.md

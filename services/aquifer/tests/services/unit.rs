@@ -1,5 +1,5 @@
-//! The systemd unit: what it starts is started here as systemd does it, and what it
-//! expects to be told is heard.
+//! The systemd units: what that of the DAQ's host starts is started here as systemd does
+//! it, and what it expects to be told is heard.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,9 @@ use nix::unistd::Pid;
 
 use crate::deployment::AQUIFER;
 
-fn unit() -> String {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd/aquifer-m2c.service");
-    std::fs::read_to_string(path).unwrap()
+fn unit(service: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+    std::fs::read_to_string(folder.join(format!("aquifer-{service}.service"))).unwrap()
 }
 
 /// The value of a setting, which stands once.
@@ -56,7 +55,7 @@ fn config(folder: &Path) -> PathBuf {
 
 #[test]
 fn the_unit_starts_the_ingester_and_hears_of_its_life() {
-    let unit = unit();
+    let unit = unit("m2c");
     assert_eq!(setting(&unit, "Type"), "notify");
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
@@ -99,24 +98,37 @@ fn the_unit_starts_the_ingester_and_hears_of_its_life() {
 }
 
 #[test]
-fn systemd_understands_the_unit() {
+fn the_units_start_what_there_is() {
+    for service in ["m2c", "relay"] {
+        let unit = unit(service);
+        let mut words = setting(&unit, "ExecStart").split_whitespace();
+        assert_eq!(words.next(), Some("/usr/bin/aquifer"));
+        let output = Command::new(AQUIFER).args(words).arg("--help").output();
+        assert!(output.unwrap().status.success(), "{service}");
+    }
+}
+
+#[test]
+fn systemd_understands_the_units() {
     let Ok(found) = Command::new("systemd-analyze").arg("--version").output() else {
         // Not a host with systemd: the other test knows what the unit starts.
         return;
     };
     assert!(found.status.success());
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("aquifer-m2c.service");
-    // It wants the program to be installed.
-    std::fs::write(&path, unit().replace("/usr/bin/aquifer", AQUIFER)).unwrap();
-    let verified = Command::new("systemd-analyze")
-        .arg("verify")
-        .arg(&path)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(
-        verified.status.success() && !said.contains("Unknown"),
-        "{said}"
-    );
+    for service in ["m2c", "relay"] {
+        let path = folder.path().join(format!("aquifer-{service}.service"));
+        // It wants the program to be installed.
+        std::fs::write(&path, unit(service).replace("/usr/bin/aquifer", AQUIFER)).unwrap();
+        let verified = Command::new("systemd-analyze")
+            .arg("verify")
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(
+            verified.status.success() && !said.contains("Unknown"),
+            "{said}"
+        );
+    }
 }
