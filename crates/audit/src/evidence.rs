@@ -129,10 +129,6 @@ pub struct Object {
     pub crc32c: Option<String>,
 }
 
-/// How far the clock of a run book may be from the DAQ's: it names no time zone, and in
-/// autumn an hour comes twice.
-pub(crate) const BOOK_CLOCK: SignedDuration = SignedDuration::from_hours(2);
-
 /// How long things may be in progress.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {

@@ -9,6 +9,7 @@
 mod digests;
 mod evidence;
 mod finding;
+mod hearsay;
 mod reconcile;
 mod remedy;
 mod upload;

@@ -3,14 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use aquifer_schemas::{FileState, RunNumber, RunState, Site};
-use jiff::Timestamp;
 
 use crate::digests::is_stored;
 use crate::evidence::{
-    BOOK_CLOCK, BufferFile, CatalogueFile, CatalogueRun, DaqFile, DaqRun, Deadlines,
-    NumberEvidence, Object,
+    BufferFile, CatalogueFile, CatalogueRun, DaqFile, Deadlines, NumberEvidence, Object,
 };
 use crate::finding::{Finding, FindingKind, Tally};
+use crate::hearsay::is_hearsay;
 
 /// Says what does not add up for run `number` at `site`, and counts what does.
 pub fn reconcile(
@@ -51,7 +50,7 @@ pub(crate) struct Audit<'a> {
     number: RunNumber,
     pub(crate) evidence: &'a NumberEvidence,
     deadlines: &'a Deadlines,
-    tally: Tally,
+    pub(crate) tally: Tally,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -93,14 +92,6 @@ impl<'a> Audit<'a> {
             .flat_map(|run| &run.files)
             .filter(|file| file.name.as_str() == name && !is_hearsay(file))
             .collect()
-    }
-
-    /// Whether a book tells of this very run of the DAQ's list: the number alone may mean
-    /// another one.
-    fn in_a_book(&self, run: &DaqRun) -> bool {
-        let near = |began: Timestamp| began.duration_since(run.started_at).abs() <= BOOK_CLOCK;
-        let mut known = self.evidence.catalogue.iter();
-        known.any(|known| known.files.iter().any(is_hearsay) && known.started_at.is_some_and(near))
     }
 
     /// Whether the run goes on: its files are stored before they have rows.
@@ -403,31 +394,6 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// What a book or a listing says, against what the storage has where it was listed.
-    fn hearsay(&mut self, file: &CatalogueFile, objects: &HashMap<&str, &Object>) {
-        if file.state == FileState::Missing {
-            self.tally.missing += 1;
-            return;
-        }
-        let Some((key, size, _)) = &file.object else {
-            self.tally.adopted += 1;
-            return;
-        };
-        match objects.get(key.as_str()) {
-            None => self.find(
-                FindingKind::ObjectMissing,
-                key,
-                "a run book or a listing names this object; the storage does not have it",
-            ),
-            Some(object) if *size != 0 && object.size != *size => self.find(
-                FindingKind::ObjectDiffers,
-                key,
-                format!("the object has {} bytes, {size} are claimed", object.size),
-            ),
-            Some(_) => self.tally.adopted += 1,
-        }
-    }
-
     /// Whether the buffer has the file, as far as its size tells.
     fn buffer_holds(&self, file: &CatalogueFile) -> bool {
         let mut held = self.evidence.buffer.iter();
@@ -480,11 +446,6 @@ fn is_under_way(file: &CatalogueFile) -> bool {
 
 pub(crate) fn is_quarantined(file: &CatalogueFile) -> bool {
     matches!(file.state, FileState::Changed | FileState::Vanished)
-}
-
-/// Whether all that is known of the file is what a book or a listing says.
-fn is_hearsay(file: &CatalogueFile) -> bool {
-    matches!(file.state, FileState::Adopted | FileState::Missing)
 }
 
 /// Whether an order has the file on its way out of the buffer.

@@ -176,8 +176,13 @@ const SMALL: &str = "run_number,run_description,start_time,stop_time,number_of_e
 #[test]
 fn a_bucket_and_a_tape_listing_show_what_a_book_only_says() {
     let deployment = Deployment::start();
-    let book = deployment.write_file("book.csv", SMALL);
-    deployment.runlog(&book);
+    // What began just now is the ingester's to tell of.
+    let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
+    let book = format!("{SMALL}6,f,{now},,,-1,-1,-1,-1\n");
+    let book = deployment.write_file("book.csv", &book);
+    let imported = &deployment.runlog(&book)["imported"];
+    assert_eq!(imported["left_to_ingester"][0], 6, "{imported}");
+    assert_eq!(imported["added"], 5);
     let storage = deployment.storage();
     deployment.runtime.block_on(async {
         storage.ensure_location().await.unwrap();
