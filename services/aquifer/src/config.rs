@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub default_site: String,
     /// How long a service may take to finish what it has begun when it is told to stop, in seconds.
     pub drain_timeout_secs: u64,
-    /// The experiment.
+    /// What is peculiar to the experiment, and the same at all its sites: a profile sets it.
     pub experiment: Experiment,
     /// Logs and traces of every service.
     pub telemetry: TelemetryConfig,

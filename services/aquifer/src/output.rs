@@ -78,7 +78,7 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn closer(by: ClosedBy) -> &'static str {
     match by {
         ClosedBy::Daq => "the DAQ",
-        ClosedBy::Logger => "the logger's checksum file",
+        ClosedBy::Logger => "what the logger left in the buffer",
         ClosedBy::Inferred => "inference: the DAQ fell silent",
         ClosedBy::Book => "a run book of the past",
         ClosedBy::Unknown => "somebody unknown to this version",

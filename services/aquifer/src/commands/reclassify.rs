@@ -47,6 +47,7 @@ pub(super) async fn run(config: Config, args: ReclassifyArgs) -> anyhow::Result<
     };
     let by_hand = !args.by_profile;
     let kept = |change: &Change| !by_hand && change.by_hand.is_some();
+    let count = changes.iter().filter(|change| !kept(change)).count();
     if !args.dry_run {
         for change in changes.iter().filter(|change| !kept(change)) {
             let retyped = Retyped {
@@ -62,17 +63,19 @@ pub(super) async fn run(config: Config, args: ReclassifyArgs) -> anyhow::Result<
         return Ok(ExitCode::SUCCESS);
     }
     let rows = changes.iter().map(|change| {
-        let note = match &change.by_hand {
-            Some(who) if kept(change) => format!("stays: set by {who}"),
-            _ => String::new(),
-        };
         let from = change.from.clone().unwrap_or_else(|| "-".to_owned());
-        vec![change.run.to_string(), from, change.to.clone(), note]
+        let (to, note) = match &change.by_hand {
+            Some(who) if kept(change) => {
+                let note = format!("set by {who}; the profile says {}", change.to);
+                (from.clone(), note)
+            }
+            _ => (change.to.clone(), String::new()),
+        };
+        vec![change.run.to_string(), from, to, note]
     });
-    output::table(&["RUN", "WAS", "IS", ""], rows)?;
-    let count = changes.iter().filter(|change| !kept(change)).count();
+    output::table(&["RUN", "WAS", "BECOMES", "NOTE"], rows)?;
     let done = if args.dry_run { "would be" } else { "are" };
-    output::line(format!("{count} runs {done} of another type"))?;
+    output::line(format!("{count} {done} of another type"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,6 +88,9 @@ async fn by_hand(
     // All of them are looked up before any is changed.
     let mut changes = Vec::new();
     for row in named(config, catalogue, &args.runs).await? {
+        if row.run_type.as_deref() == Some(run_type) && row.type_by.is_some() {
+            continue;
+        }
         changes.push(Change {
             run: row.id,
             from: row.run_type,

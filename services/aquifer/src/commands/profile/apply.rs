@@ -44,7 +44,7 @@ pub(super) async fn run(config: Config, update: bool) -> anyhow::Result<ExitCode
     if differing == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    let what = format!("{differing} of them differ from the profile");
+    let what = format!("the catalogue differs from the profile in {differing} of these");
     let hint = "`--update` makes them what the profile says; `aquifer profile show` shows that";
     Err(Hinted::new(what, hint).into())
 }

@@ -38,11 +38,11 @@ pub(super) fn run(config: &Config, files: &[PathBuf]) -> anyhow::Result<ExitCode
     }
     let mut runs: BTreeMap<RunNumber, Files> = BTreeMap::new();
     let mut rows = Vec::new();
-    let mut strangers = 0;
+    let mut strangers = Vec::new();
     for path in files {
         let shown = path.display().to_string();
         let Some(name) = recognise(&rules.naming, path) else {
-            strangers += 1;
+            strangers.push(shown.clone());
             rows.push(vec![shown, "none".to_owned()]);
             continue;
         };
@@ -65,15 +65,15 @@ pub(super) fn run(config: &Config, files: &[PathBuf]) -> anyhow::Result<ExitCode
         let run = RunId::first(site.clone(), number);
         say_run(&classifier, &rules.naming, &run, files)?;
     }
-    if strangers == 0 {
+    let Some(first) = strangers.first() else {
         return Ok(ExitCode::SUCCESS);
-    }
-    let what = format!("{strangers} of the files fit no template");
-    Err(Hinted::new(
-        what,
-        "m2c.files lists the templates, m2c.encodings what may follow them",
-    )
-    .into())
+    };
+    let what = match strangers.len() {
+        1 => format!("`{first}` fits no template"),
+        several => format!("{several} files fit no template, such as `{first}`"),
+    };
+    let hint = "m2c.files lists the templates, m2c.encodings what may follow them";
+    Err(Hinted::new(what, hint).into())
 }
 
 fn site(config: &Config) -> anyhow::Result<Site> {
