@@ -459,7 +459,9 @@ fn is_manifest_beside(claimed: &str, key: &str) -> bool {
         key.rsplit_once('/')
             .filter(|(_, name)| {
                 let ordinal = name.strip_prefix("manifest.r");
-                ordinal.is_some_and(|rest| rest.strip_suffix(".json").is_some())
+                // A writer's own key has its generation behind.
+                let rest = ordinal.and_then(|rest| rest.split_once(".json"));
+                rest.is_some_and(|(_, writer)| writer.is_empty() || writer.starts_with(".g"))
             })
             .map(|(folder, _)| folder.len())
     };

@@ -36,11 +36,16 @@ impl Keys {
         format!("{}manifest.r{n}.json", self.folder(run)).parse()
     }
 
-    /// The run whose manifest has a key of these, and which of its manifests it is.
-    pub fn manifest_of(&self, key: &str) -> Option<(RunId, u32)> {
+    /// The run whose manifest has a key of these, which of its manifests it is, and the
+    /// generation of its writer, 0 where writers share their keys.
+    pub fn manifest_of(&self, key: &str) -> Option<(RunId, u32, u64)> {
         let (folder, name) = key.rsplit_once('/')?;
-        let n = name.strip_prefix("manifest.r")?.strip_suffix(".json")?;
+        let (n, writer) = name.strip_prefix("manifest.r")?.split_once(".json")?;
         let n = n.parse().ok()?;
+        let generation = match writer {
+            "" => 0,
+            writer => writer.strip_prefix(".g")?.parse().ok()?,
+        };
         let (_, version) = folder.rsplit_once("/v")?;
         let (site, number) = self.run_of(key)?;
         let run = RunId {
@@ -49,8 +54,12 @@ impl Keys {
             version: version.parse().ok()?,
         };
         // One run has one way to write its keys.
-        let same = self.manifest(&run, n).is_ok_and(|own| own.as_str() == key);
-        same.then_some((run, n))
+        let own = self.manifest(&run, n).and_then(|own| match generation {
+            0 => Ok(own),
+            generation => own.with_generation(generation),
+        });
+        let same = own.is_ok_and(|own| own.as_str() == key);
+        same.then_some((run, n, generation))
     }
 
     /// What every key begins with.
@@ -93,11 +102,18 @@ mod tests {
             manifest.to_string(),
             "raw/LNGS/00000042/v2/manifest.r1.json"
         );
-        assert_eq!(keys.manifest_of(manifest.as_str()), Some((run.clone(), 1)));
+        let found = keys.manifest_of(manifest.as_str());
+        assert_eq!(found, Some((run.clone(), 1, 0)));
+        let own = manifest.with_generation(17).unwrap();
+        let found = keys.manifest_of(own.as_str());
+        assert_eq!(found, Some((run.clone(), 1, 17)));
         for key in [
             file.as_str(),
             "raw/LNGS/42/v2/manifest.r1.json",
             "raw/LNGS/00000042/v2/manifest.r01.json",
+            "raw/LNGS/00000042/v2/manifest.r1.json.g",
+            "raw/LNGS/00000042/v2/manifest.r1.json.g0",
+            "raw/LNGS/00000042/v2/manifest.r1.json.bak",
             "raw/LNGS/00000042/v2/part/manifest.r1.json",
             "other/LNGS/00000042/v2/manifest.r1.json",
         ] {

@@ -329,7 +329,7 @@ fn shells_and_readers_of_manuals_are_served() {
         .output()
         .unwrap();
     let offered = String::from_utf8(offered.stdout).unwrap();
-    assert_eq!(offered.trim(), "runs runbook", "{offered}");
+    assert_eq!(offered.trim(), "runs", "{offered}");
     let pages = folder.path().join("man1");
     let written = Command::new(AQUIFER)
         .arg("man")

@@ -218,8 +218,9 @@ fn what_the_odb_says_of_a_run_is_kept_and_tells_its_type() {
     );
     let manifest = pedestal["run"]["manifest_key"].as_str().unwrap();
     let manifest = deployment.json_object(manifest);
-    assert_eq!(manifest["attributes"]["pedestal_run"], "true");
-    assert_eq!(manifest["units"]["exposure_sec"], "s");
+    let said = &manifest["attributes"];
+    assert_eq!(said["pedestal_run"]["value"], true);
+    assert_eq!(said["exposure_sec"]["unit"], "s");
     assert_eq!(manifest["run_type"], "pedestal");
     deployment.check_conserved(2);
     drop((m2c, relay));

@@ -16,8 +16,8 @@ const LARGEST: u64 = 64 << 20;
 /// Who restores, in the history.
 pub(super) const WHO: &str = "rebuild";
 
-/// Keys of the manifests of each run, by their number.
-pub(super) type Found = BTreeMap<RunId, BTreeMap<u32, String>>;
+/// Keys of the manifests of each run, by their number and the generation of their writer.
+pub(super) type Found = BTreeMap<RunId, BTreeMap<(u32, u64), String>>;
 
 /// An object that has the key of a manifest and is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,8 +53,11 @@ pub(super) async fn find(element: &S3Element, keys: &Keys) -> anyhow::Result<Fou
     let mut pages = element.list(keys.prefix());
     while let Some(page) = pages.try_next().await? {
         for listed in page {
-            if let Some((run, n)) = keys.manifest_of(&listed.key) {
-                found.entry(run).or_default().insert(n, listed.key);
+            if let Some((run, n, writer)) = keys.manifest_of(&listed.key) {
+                found
+                    .entry(run)
+                    .or_default()
+                    .insert((n, writer), listed.key);
             }
         }
     }
@@ -66,7 +69,7 @@ pub(super) async fn find(element: &S3Element, keys: &Keys) -> anyhow::Result<Fou
 pub(super) async fn read(
     element: &S3Element,
     run: &RunId,
-    keys: &BTreeMap<u32, String>,
+    keys: &BTreeMap<(u32, u64), String>,
 ) -> anyhow::Result<Told> {
     let mut told = Told {
         run: None,
