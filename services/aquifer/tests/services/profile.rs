@@ -250,10 +250,11 @@ fn runs_are_reclassified_and_nothing_of_it_is_forgotten() {
     let relay = deployment.service("relay", None);
     let m2c = deployment.service("m2c", None);
     let mut daq = deployment.daq(|config| config.pedestal_every = 1);
-    for _ in 0..3 {
+    // One after the other: runs that began in the same second are listed as recorded.
+    for run in 1..=3 {
         take(&mut daq);
+        deployment.wait_stored(run);
     }
-    deployment.wait_stored(3);
     let before = deployment.last_announced(1);
     assert_eq!(before.run_type.as_deref(), Some("pedestal"));
     let by_hand = [
