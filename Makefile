@@ -5,7 +5,7 @@ CARGO ?= cargo
 export AQUIFER_CACHE ?= $(CURDIR)/.aquifer/cache
 
 .DEFAULT_GOAL := help
-.PHONY: dist test-full soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas fuzz bench-compression bench-stream
+.PHONY: dist test-full soak sustained bench-upload reference help setup setup-check demo up test check fmt clippy doc deny advisories bench clean-stack bench-midas bench-scale fuzz bench-compression bench-stream
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ bench-compression: ## ratio and speed of compressors on camera data; writes load
 bench-stream: setup ## how soon after their end large runs are stored; writes loadtest/results/stream.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
 	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest stream --report loadtest/results/stream.md
+
+bench-scale: setup ## a catalogue after years: filled and asked; writes loadtest/results/scale.md
+	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
+	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest scale --report loadtest/results/scale.md
 
 sustained: setup ## 100 runs a second for ten minutes; writes loadtest/results/sustained.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
