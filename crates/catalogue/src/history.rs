@@ -67,16 +67,6 @@ impl Month {
         }
     }
 
-    /// The month `count` months before.
-    #[must_use]
-    pub fn before(self, count: u32) -> Self {
-        let ordinal = i64::from(self.year) * 12 + i64::from(self.month) - 1 - i64::from(count);
-        Self {
-            year: i16::try_from(ordinal.div_euclid(12)).unwrap_or(i16::MIN),
-            month: (ordinal.rem_euclid(12) + 1) as i8,
-        }
-    }
-
     /// Its partition of the history.
     fn partition(self) -> String {
         format!("p{:04}{:02}", self.year, self.month)
@@ -208,7 +198,7 @@ mod tests {
         let month: Month = "2026-03".parse().unwrap();
         assert_eq!(month.partition(), "p202603");
         assert_eq!(Month::of_partition("p202603"), Some(month));
-        assert_eq!(month.before(3).to_string(), "2025-12");
+        assert_eq!(month.to_string(), "2026-03");
         assert_eq!(Month::of("2026-03-31T23:59:59Z".parse().unwrap()), month);
         for other in ["", "2026", "2026-13", "2026-3", "202603", "2026-03-01"] {
             assert_eq!(other.parse::<Month>(), Err(NotAMonth(other.to_owned())));
