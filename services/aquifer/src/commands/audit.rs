@@ -12,7 +12,7 @@ use aquifer_audit::{
     BufferFile, DaqFile, DaqRun, Deadlines, Finding, FindingKind, Gravity, NumberEvidence, Object,
     Tally, Upload, reconcile,
 };
-use aquifer_catalogue::{Catalogue, RunDetail, RunFilter};
+use aquifer_catalogue::{Catalogue, HeldRun};
 use aquifer_m2c::{Keys, Rules, TRASH};
 use aquifer_schemas::{FileName, FileState, RunId, RunNumber, Site};
 use aquifer_sim::{listed_runs, read_run_list};
@@ -27,6 +27,9 @@ use super::open_catalogue;
 use crate::cli::AuditArgs;
 use crate::config::Config;
 use crate::output;
+
+/// Runs that are read from the catalogue at a time.
+const RUNS_A_PAGE: u32 = 500;
 
 /// Everything that is said, by site and run number.
 type Evidence = BTreeMap<(Site, RunNumber), NumberEvidence>;
@@ -256,10 +259,10 @@ impl Collected {
                 continue;
             }
             evidence.catalogue.clear();
-            for run in catalogue.versions(site, *number).await? {
-                if let Some(detail) = catalogue.run_detail(&run.id).await? {
-                    let orders = orders_of(catalogue, &detail).await?;
-                    let run = catalogue_run(&detail, &orders, &buffer, &place);
+            for held in catalogue.held_runs(site, *number, 1).await? {
+                if held.row.id.number == *number {
+                    let orders = orders_of(catalogue, &held).await?;
+                    let run = catalogue_run(&held, &orders, &buffer, &place);
                     evidence.catalogue.push(run);
                 }
             }
@@ -270,30 +273,24 @@ impl Collected {
     async fn catalogue(&mut self, catalogue: &Catalogue, config: &Config) -> anyhow::Result<()> {
         let buffer = config.m2c.element_name();
         let place = Place::of(config);
-        let mut before = None;
-        loop {
-            let filter = RunFilter {
-                limit: 1000,
-                before,
-                ..RunFilter::default()
-            };
-            let runs = catalogue.runs(&filter).await?;
-            let Some(last) = runs.last() else {
-                return Ok(());
-            };
-            before = Some(last.cursor());
-            for run in runs {
-                let Some(detail) = catalogue.run_detail(&run.id).await? else {
-                    continue;
-                };
-                let (site, number) = (detail.row.id.site.clone(), detail.row.id.number);
-                self.quarantined.extend(quarantined(&detail));
-                let orders = orders_of(catalogue, &detail).await?;
-                let run = catalogue_run(&detail, &orders, &buffer, &place);
-                self.claimed.extend(claimed(&detail, &place));
-                self.of(site, number).catalogue.push(run);
+        for site in catalogue.sites().await? {
+            let mut from = Some(0);
+            while let Some(number) = from {
+                let page = catalogue.held_runs(&site.name, number, RUNS_A_PAGE).await?;
+                from = page
+                    .last()
+                    .and_then(|last| last.row.id.number.checked_add(1));
+                for held in page {
+                    self.quarantined.extend(quarantined(&held));
+                    let orders = orders_of(catalogue, &held).await?;
+                    let run = catalogue_run(&held, &orders, &buffer, &place);
+                    self.claimed.extend(claimed(&held, &place));
+                    let number = held.row.id.number;
+                    self.of(site.name.clone(), number).catalogue.push(run);
+                }
             }
         }
+        Ok(())
     }
 
     /// Asked after the catalogue: a run that comes on its way while this reads began
@@ -375,11 +372,11 @@ pub(super) async fn orphaned_uploads(
 }
 
 /// The run's files that cannot be trusted.
-fn quarantined(detail: &RunDetail) -> impl Iterator<Item = Quarantined> {
-    let files = detail.files.iter();
+fn quarantined(held: &HeldRun) -> impl Iterator<Item = Quarantined> {
+    let files = held.files.iter();
     let bad = files.filter(|file| matches!(file.state, FileState::Changed | FileState::Vanished));
     bad.map(|file| Quarantined {
-        run: detail.row.id.clone(),
+        run: held.row.id.clone(),
         file: file.name.clone(),
         reason: file.reason.clone().unwrap_or_default(),
     })

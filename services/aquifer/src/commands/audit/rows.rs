@@ -1,7 +1,7 @@
 //! What the catalogue's rows say to the audit.
 
 use aquifer_audit::{CatalogueFile, CatalogueRun, Ordered};
-use aquifer_catalogue::{Catalogue, PurgeOrderFilter, PurgeOrderRow, ReplicaRow, RunDetail};
+use aquifer_catalogue::{Catalogue, HeldRun, PurgeOrderFilter, PurgeOrderRow, ReplicaRow};
 use aquifer_m2c::Keys;
 use aquifer_schemas::{
     ClosedBy, Encoding, FileName, FileState, PurgeState, ReplicaState, RunNumber, Site,
@@ -35,14 +35,14 @@ impl<'a> Place<'a> {
 /// Orders by which files of the run have left the buffer, newest first.
 pub(super) async fn orders_of(
     catalogue: &Catalogue,
-    detail: &RunDetail,
+    held: &HeldRun,
 ) -> anyhow::Result<Vec<PurgeOrderRow>> {
     let left = |state| matches!(state, FileState::Trashed | FileState::Purged);
-    if !detail.files.iter().any(|file| left(file.state)) {
+    if !held.files.iter().any(|file| left(file.state)) {
         return Ok(Vec::new());
     }
     let filter = PurgeOrderFilter {
-        run: Some(detail.row.id.clone()),
+        run: Some(held.row.id.clone()),
         states: vec![PurgeState::Trashed, PurgeState::Deleted],
         ..PurgeOrderFilter::default()
     };
@@ -62,11 +62,11 @@ fn ordered(orders: &[PurgeOrderRow], name: &FileName) -> Option<Ordered> {
 
 /// Keys of the run's copies that are only claimed, in the place that is listed.
 pub(super) fn claimed<'a>(
-    detail: &'a RunDetail,
+    held: &'a HeldRun,
     place: &'a Place<'_>,
 ) -> impl Iterator<Item = (String, (Site, RunNumber))> + 'a {
-    let id = &detail.row.id;
-    let copies = detail.replicas.iter();
+    let id = &held.row.id;
+    let copies = held.replicas.iter();
     let copies = copies.filter(|copy| is_claimed(copy) && place.has(copy));
     copies.map(|copy| (copy.location.clone(), (id.site.clone(), id.number)))
 }
@@ -76,14 +76,14 @@ fn is_claimed(copy: &ReplicaRow) -> bool {
 }
 
 pub(super) fn catalogue_run(
-    detail: &RunDetail,
+    held: &HeldRun,
     orders: &[PurgeOrderRow],
     buffer: &str,
     place: &Place<'_>,
 ) -> CatalogueRun {
     let copy_at = |name: &FileName, at_buffer: bool| {
-        detail.replicas.iter().find(|replica| {
-            let held = !matches!(
+        held.replicas.iter().find(|replica| {
+            let kept = !matches!(
                 replica.state,
                 ReplicaState::Deleted
                     | ReplicaState::Lost
@@ -93,13 +93,13 @@ pub(super) fn catalogue_run(
             // A copy that is only claimed is compared where the storage was listed.
             let looked_at = at_buffer || !is_claimed(replica) || place.has(replica);
             let there = (replica.element == buffer) == at_buffer;
-            replica.file == *name && there && held && looked_at
+            replica.file == *name && there && kept && looked_at
         })
     };
     let decoded = |name: &FileName| {
         copy_at(name, false).is_none_or(|replica| replica.encoding == Encoding::Identity)
     };
-    let files = detail.files.iter().map(|file| CatalogueFile {
+    let files = held.files.iter().map(|file| CatalogueFile {
         name: file.name.clone(),
         state: file.state,
         size: file.size,
@@ -113,15 +113,15 @@ pub(super) fn catalogue_run(
         }),
     });
     CatalogueRun {
-        version: detail.row.id.version,
-        state: detail.row.state,
-        started_at: detail.row.started_at,
-        never_ended: detail.row.closed_by == Some(ClosedBy::Book)
-            && detail.row.started_at.is_some()
-            && detail.row.ended_at.is_none(),
-        updated_at: detail.row.updated_at,
-        file_count: u64::from(detail.row.files),
+        version: held.row.id.version,
+        state: held.row.state,
+        started_at: held.row.started_at,
+        never_ended: held.row.closed_by == Some(ClosedBy::Book)
+            && held.row.started_at.is_some()
+            && held.row.ended_at.is_none(),
+        updated_at: held.row.updated_at,
+        file_count: u64::from(held.row.files),
         files: files.collect(),
-        manifest_key: detail.row.manifest_key.clone(),
+        manifest_key: held.row.manifest_key.clone(),
     }
 }
