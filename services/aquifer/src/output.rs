@@ -51,9 +51,14 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// What stands in a table where nothing is known.
+pub(crate) fn dash() -> String {
+    "-".to_owned()
+}
+
 /// A time that may be unknown.
 pub(crate) fn time_or_dash(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), time)
+    at.map_or_else(dash, time)
 }
 
 /// Bytes in decimal units, as storage is sold.

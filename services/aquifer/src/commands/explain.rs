@@ -10,7 +10,8 @@ use aquifer_schemas::{RunId, RunState};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::runs::{detail, other_versions, say_quarantined, versions};
+use super::open_catalogue;
+use super::runs::{detail, other_versions, say_quarantined};
 use crate::cli::RunArg;
 use crate::config::Config;
 use crate::output;
@@ -37,7 +38,8 @@ struct Explained<'a> {
 
 /// Tells the story.
 pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
-    let detail = detail(&config, &args.run).await?;
+    let catalogue = open_catalogue(&config).await?;
+    let detail = detail(&config, &catalogue, &args.run).await?;
     let trace_id = trace_id(&detail);
     let spans = match &trace_id {
         Some(id) => read_trace(&config.telemetry.traces_dir, id).unwrap_or_default(),
@@ -51,7 +53,7 @@ pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode
     story.extend(spans.iter().map(span));
     story.sort_by_key(|happening| happening.at);
     let row = &detail.row;
-    let versions = versions(&config, &row.id).await?;
+    let versions = catalogue.versions(&row.id.site, row.id.number).await?;
     if args.json {
         output::json(&Explained {
             run: row,

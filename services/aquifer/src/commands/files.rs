@@ -143,14 +143,13 @@ fn listed(found: RunFile, urls: &HashMap<String, String>) -> Listed {
 
 /// One line for each copy, and one for a file without any.
 fn print(files: &[Listed]) -> anyhow::Result<()> {
-    let dash = || "-".to_owned();
     let rows = files.iter().flat_map(|file| {
         let first = vec![
             file.run.to_string(),
             file.name.to_string(),
             file.state.to_string(),
-            file.size.map_or_else(dash, output::size),
-            file.crc64nvme.clone().unwrap_or_else(dash),
+            file.size.map_or_else(output::dash, output::size),
+            file.crc64nvme.clone().unwrap_or_else(output::dash),
         ];
         let mut copies = file.copies.iter().map(move |copy| {
             vec![
@@ -161,7 +160,7 @@ fn print(files: &[Listed]) -> anyhow::Result<()> {
                 copy.url.clone(),
             ]
         });
-        let head = copies.next().unwrap_or_else(|| vec![dash(); 5]);
+        let head = copies.next().unwrap_or_else(|| vec![output::dash(); 5]);
         let rest = copies.map(|copy| [vec![String::new(); 5], copy].concat());
         let head = [first, head].concat();
         std::iter::once(head).chain(rest).collect::<Vec<_>>()

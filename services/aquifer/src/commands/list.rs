@@ -43,15 +43,22 @@ pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<Ex
     if runs.is_empty() {
         explain_nothing(&catalogue, &filter).await?;
     }
-    let attributes = if args.attributes.is_empty() && !args.json {
+    let attributes = if args.attributes.is_empty() {
         HashMap::new()
     } else {
         catalogue.attributes_of(&runs).await?
     };
     if args.json {
-        let listed = runs.iter().map(|run| Listed {
-            run,
-            attributes: attributes.get(&run.row),
+        let listed = runs.iter().map(|run| {
+            let said = attributes.get(&run.row);
+            let shown = args.attributes.iter().filter_map(|name| {
+                let attribute = said?.get(name)?;
+                Some((name.as_str(), attribute))
+            });
+            Listed {
+                run,
+                attributes: shown.collect(),
+            }
         });
         output::json(&listed.collect::<Vec<_>>())?;
     } else {
@@ -72,7 +79,7 @@ pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<Ex
             let mut row = columns(run);
             row.extend(args.attributes.iter().map(|name| {
                 let attribute = said.and_then(|said| said.get(name));
-                attribute.map_or_else(dash, shown)
+                attribute.map_or_else(output::dash, shown)
             }));
             row
         });
@@ -81,12 +88,13 @@ pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// A run with what the DAQ says of it.
+/// A run with the attributes that were asked for.
 #[derive(Serialize)]
 struct Listed<'a> {
     #[serde(flatten)]
     run: &'a RunRow,
-    attributes: Option<&'a BTreeMap<String, Attribute>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<&'a str, &'a Attribute>,
 }
 
 async fn period(catalogue: &Catalogue, name: &str) -> anyhow::Result<Period> {
@@ -156,13 +164,14 @@ fn columns(run: &RunRow) -> Vec<String> {
     vec![
         run.id.to_string(),
         run.state.to_string(),
-        run.run_type.clone().unwrap_or_else(dash),
+        run.run_type.clone().unwrap_or_else(output::dash),
         output::time_or_dash(run.started_at),
         output::time_or_dash(run.ended_at),
-        run.events.map_or_else(dash, |events| events.to_string()),
+        run.events
+            .map_or_else(output::dash, |events| events.to_string()),
         run.files.to_string(),
         output::size(run.bytes),
-        run.closed_by.map_or_else(dash, |by| by.to_string()),
+        run.closed_by.map_or_else(output::dash, |by| by.to_string()),
     ]
 }
 
@@ -171,8 +180,4 @@ fn shown(attribute: &Attribute) -> String {
         Some(unit) => format!("{} {unit}", attribute.value),
         None => attribute.value.to_string(),
     }
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }

@@ -80,21 +80,28 @@ pub(super) async fn run(config: Config, args: M2cShadowArgs) -> anyhow::Result<E
 }
 
 fn columns(line: &Line) -> Vec<String> {
-    let dash = || "-".to_owned();
     let (fate, size, crc64nvme) = match line.fate {
         ShadowFate::Stored(object) => (
             object.key.clone(),
             output::size(object.size),
             object.crc64nvme.to_string(),
         ),
-        ShadowFate::Waiting => ("waiting to be read".to_owned(), dash(), dash()),
-        ShadowFate::Quarantined { reason } => (format!("quarantined: {reason}"), dash(), dash()),
+        ShadowFate::Waiting => (
+            "waiting to be read".to_owned(),
+            output::dash(),
+            output::dash(),
+        ),
+        ShadowFate::Quarantined { reason } => (
+            format!("quarantined: {reason}"),
+            output::dash(),
+            output::dash(),
+        ),
     };
     let service = match &line.service {
         InService::Same => "same".to_owned(),
         InService::Missing => "NOT THERE".to_owned(),
         InService::Differs(how) => format!("DIFFERS: {how}"),
-        InService::Open => dash(),
+        InService::Open => output::dash(),
     };
     let (run, file) = (line.run.to_string(), line.file.to_string());
     vec![run, file, fate, size, crc64nvme, service]

@@ -55,14 +55,17 @@ async fn list(catalogue: &Catalogue, json: bool) -> anyhow::Result<()> {
     if json {
         return output::json(&periods);
     }
-    let dash = || "-".to_owned();
     let rows = periods.into_iter().map(|row| {
         let period = row.period;
         vec![
             period.name,
-            period.site.map_or_else(dash, |site| site.to_string()),
-            period.from.map_or_else(dash, |edge| edge.to_string()),
-            period.to.map_or_else(dash, |edge| edge.to_string()),
+            period
+                .site
+                .map_or_else(output::dash, |site| site.to_string()),
+            period
+                .from
+                .map_or_else(output::dash, |edge| edge.to_string()),
+            period.to.map_or_else(output::dash, |edge| edge.to_string()),
             row.set_by,
             period.description,
         ]

@@ -63,7 +63,7 @@ pub(super) async fn run(config: Config, args: ReclassifyArgs) -> anyhow::Result<
         return Ok(ExitCode::SUCCESS);
     }
     let rows = changes.iter().map(|change| {
-        let from = change.from.clone().unwrap_or_else(|| "-".to_owned());
+        let from = change.from.clone().unwrap_or_else(output::dash);
         let (to, note) = match &change.by_hand {
             Some(who) if kept(change) => {
                 let note = format!("set by {who}; the profile says {}", change.to);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::{RunDetail, RunRow};
+use aquifer_catalogue::{Catalogue, RunDetail, RunRow};
 use aquifer_schemas::{FileState, RunId};
 use serde::Serialize;
 
@@ -22,10 +22,6 @@ pub(super) async fn run(config: Config, command: RunsCommand) -> anyhow::Result<
     }
 }
 
-fn dash() -> String {
-    "-".to_owned()
-}
-
 /// A run, and what it is part of.
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -35,9 +31,10 @@ struct Shown<'a> {
 }
 
 async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
-    let detail = detail(&config, &args.run).await?;
+    let catalogue = open_catalogue(&config).await?;
+    let detail = detail(&config, &catalogue, &args.run).await?;
     let row = &detail.row;
-    let periods = periods::of_run(&open_catalogue(&config).await?, row).await?;
+    let periods = periods::of_run(&catalogue, row).await?;
     if args.json {
         let shown = Shown {
             detail: &detail,
@@ -46,7 +43,7 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         output::json(&shown)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let run_type = row.run_type.clone().unwrap_or_else(dash);
+    let run_type = row.run_type.clone().unwrap_or_else(output::dash);
     let run_type = match &row.type_by {
         Some(who) => format!("{run_type} (set by {who})"),
         None => run_type,
@@ -58,7 +55,7 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         (
             "periods",
             if periods.is_empty() {
-                dash()
+                output::dash()
             } else {
                 periods.join(", ")
             },
@@ -68,19 +65,24 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         (
             "closed by",
             row.closed_by
-                .map_or_else(dash, |by| output::closer(by).to_owned()),
+                .map_or_else(output::dash, |by| output::closer(by).to_owned()),
         ),
         (
             "events",
-            row.events.map_or_else(dash, |events| events.to_string()),
+            row.events
+                .map_or_else(output::dash, |events| events.to_string()),
         ),
         ("revision", row.revision.to_string()),
-        ("manifest", row.manifest_key.clone().unwrap_or_else(dash)),
+        (
+            "manifest",
+            row.manifest_key.clone().unwrap_or_else(output::dash),
+        ),
     ];
     for (name, value) in facts {
         output::line(format!("{name:<10} {value}"))?;
     }
-    let others = other_versions(&versions(&config, &row.id).await?, &row.id);
+    let versions = catalogue.versions(&row.id.site, row.id.number).await?;
+    let others = other_versions(&versions, &row.id);
     if !others.is_empty() {
         output::line(format!("{:<10} {others}", "others"))?;
     }
@@ -101,9 +103,9 @@ async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
         vec![
             file.name.to_string(),
             file.state.to_string(),
-            file.size.map_or_else(dash, output::size),
-            file.crc64nvme.clone().unwrap_or_else(dash),
-            file.adler32.clone().unwrap_or_else(dash),
+            file.size.map_or_else(output::dash, output::size),
+            file.crc64nvme.clone().unwrap_or_else(output::dash),
+            file.adler32.clone().unwrap_or_else(output::dash),
         ]
     });
     output::table(&["FILE", "STATE", "SIZE", "CRC64NVME", "ADLER32"], files)?;
@@ -145,16 +147,13 @@ pub(super) fn other_versions(versions: &[RunRow], run: &RunId) -> String {
     others.join(", ")
 }
 
-/// All versions under the run's number.
-pub(super) async fn versions(config: &Config, run: &RunId) -> anyhow::Result<Vec<RunRow>> {
-    let catalogue = open_catalogue(config).await?;
-    Ok(catalogue.versions(&run.site, run.number).await?)
-}
-
 /// All that the catalogue knows of the run that `text` means.
-pub(super) async fn detail(config: &Config, text: &str) -> anyhow::Result<RunDetail> {
+pub(super) async fn detail(
+    config: &Config,
+    catalogue: &Catalogue,
+    text: &str,
+) -> anyhow::Result<RunDetail> {
     let id = run_id(config, text)?;
-    let catalogue = open_catalogue(config).await?;
     catalogue.run_detail(&id).await?.ok_or_else(|| {
         Hinted::new(
             format!("run {id} is not in the catalogue"),

@@ -350,7 +350,10 @@ async fn of_name(catalogue: &Catalogue, path: &str) -> anyhow::Result<Option<Run
 
 fn print(found: &[Found]) -> anyhow::Result<()> {
     let rows = found.iter().map(|found| {
-        let run = found.run.as_ref().map_or("-".to_owned(), RunId::to_string);
+        let run = found
+            .run
+            .as_ref()
+            .map_or_else(output::dash, RunId::to_string);
         let verdict = match found.verdict {
             Verdict::Good => "good",
             Verdict::Bad => "BAD",
@@ -361,7 +364,7 @@ fn print(found: &[Found]) -> anyhow::Result<()> {
             verdict.to_owned(),
             run,
             found.file.clone(),
-            found.element.clone().unwrap_or_else(|| "-".to_owned()),
+            found.element.clone().unwrap_or_else(output::dash),
             found.detail.clone(),
         ]
     });

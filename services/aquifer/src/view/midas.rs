@@ -16,7 +16,7 @@ pub(crate) fn check(reports: &[Report]) -> io::Result<()> {
         vec![
             report.file.clone(),
             verdict(report.verdict).to_owned(),
-            report.encoding.clone().unwrap_or_else(dash),
+            report.encoding.clone().unwrap_or_else(output::dash),
             report.events.to_string(),
             report.bytes.to_string(),
             runs(&report.begins),
@@ -86,7 +86,7 @@ pub(crate) fn show(reports: &[Report]) -> io::Result<()> {
                 vec![
                     value.dump.to_owned(),
                     value.path.clone(),
-                    value.tid.clone().unwrap_or_else(dash),
+                    value.tid.clone().unwrap_or_else(output::dash),
                     value.values.join(", "),
                 ]
             });
@@ -137,10 +137,14 @@ fn damages(reports: &[Report]) -> io::Result<()> {
             ));
         }
         if report.more_damages > 0 {
-            rows.push(row(dash(), dash(), format!("{} more", report.more_damages)));
+            rows.push(row(
+                output::dash(),
+                output::dash(),
+                format!("{} more", report.more_damages),
+            ));
         }
         if let Some(error) = &report.error {
-            rows.push(row(dash(), dash(), error.clone()));
+            rows.push(row(output::dash(), output::dash(), error.clone()));
         }
     }
     if rows.is_empty() {
@@ -161,14 +165,14 @@ fn verdict(verdict: Verdict) -> &'static str {
 fn ending(report: &Report) -> String {
     match report.ended_run {
         Some(run) => format!("end of run {run}"),
-        None if report.events == 0 => dash(),
+        None if report.events == 0 => output::dash(),
         None => "no end of its run".to_owned(),
     }
 }
 
 fn runs(begins: &[u32]) -> String {
     if begins.is_empty() {
-        return dash();
+        return output::dash();
     }
     let runs: Vec<_> = begins.iter().map(u32::to_string).collect();
     runs.join(", ")
@@ -178,8 +182,4 @@ fn time(seconds: u32) -> String {
     let time = Timestamp::from_second(i64::from(seconds)).ok();
     let time = time.filter(|_| seconds >= EARLIEST_TIME);
     time.map_or_else(|| seconds.to_string(), output::time)
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }

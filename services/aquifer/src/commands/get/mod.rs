@@ -253,7 +253,7 @@ async fn decode(
 
 fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
     let rows = outcomes.iter().map(|outcome| {
-        let size = outcome.size.map_or_else(|| "-".to_owned(), output::size);
+        let size = outcome.size.map_or_else(output::dash, output::size);
         let fate = match &outcome.fate {
             Fate::Fetched => "fetched".to_owned(),
             Fate::WasThere => "was there".to_owned(),

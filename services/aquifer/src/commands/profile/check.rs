@@ -113,7 +113,7 @@ fn say_run(
         let found = told.extracted.get(&def.name);
         let sources: Vec<_> = def.sources().map(Source::key).collect();
         let fits = found.is_none_or(|found| kind_of(&found.value) == def.kind);
-        let mut value = found.map_or_else(|| "-".to_owned(), |found| found.value.to_string());
+        let mut value = found.map_or_else(output::dash, |found| found.value.to_string());
         if !fits {
             value = format!("{value} (not a {})", def.kind);
         }

@@ -52,13 +52,14 @@ pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     });
     output::table(&["RUN TYPE", "WHEN", "DESCRIPTION"], types)?;
     output::line("")?;
-    let dash = || "-".to_owned();
     let periods = experiment.periods.iter().map(|period| {
         vec![
             period.name.clone(),
             period.site.clone(),
-            period.from.map_or_else(dash, |edge| edge.to_string()),
-            period.to.map_or_else(dash, |edge| edge.to_string()),
+            period
+                .from
+                .map_or_else(output::dash, |edge| edge.to_string()),
+            period.to.map_or_else(output::dash, |edge| edge.to_string()),
             period.description.clone(),
         ]
     });
