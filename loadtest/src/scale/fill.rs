@@ -71,7 +71,7 @@ pub(super) async fn fill(years: &Years, url: &str) -> anyhow::Result<Vec<Table>>
          SELECT seq,ELT(1+seq MOD 4,{names}),seq DIV 4+1,1,\
          CASE WHEN seq MOD 5000=0 AND seq<{}/2 THEN 'quarantined' WHEN seq MOD 7919=0 THEN 'incomplete' \
          ELSE 'stored' END,7,\
-         CASE WHEN seq MOD 20=0 THEN 'pedestal' WHEN seq BETWEEN {first} AND {last} THEN 'source' \
+         CASE WHEN seq DIV 4 MOD 20=0 THEN 'pedestal' WHEN seq BETWEEN {first} AND {last} THEN 'source' \
          WHEN seq MOD 9973=0 THEN 'laser' ELSE 'physics' END,\
          {taken},{taken}+INTERVAL 300 SECOND,'logger',400,{files},{files},4000000000,\
          CONCAT('raw/x/',LPAD(seq,8,'0'),'/v1/manifest.r1.json'),{taken}+INTERVAL 302 SECOND",
@@ -81,7 +81,7 @@ pub(super) async fn fill(years: &Years, url: &str) -> anyhow::Result<Vec<Table>>
     table(&mut conn, "run", &runs, years.runs).await?;
     let each = [
         "'gem_voltage',NULL,400+seq MOD 60,NULL,'V'".to_owned(),
-        "'pedestal',NULL,NULL,seq MOD 20=0,NULL".to_owned(),
+        "'pedestal',NULL,NULL,seq DIV 4 MOD 20=0,NULL".to_owned(),
         "'exposure',NULL,0.05*(1+seq MOD 97),NULL,'s'".to_owned(),
         format!(
             "'source',IF(seq BETWEEN {first} AND {last},'AmBe',IF(seq MOD 3=0,'Fe55','none')),NULL,NULL,NULL"
