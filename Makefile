@@ -61,7 +61,7 @@ bench-compression: ## ratio and speed of compressors on camera data; writes load
 
 bench-stream: setup ## how soon after their end large runs are stored; writes loadtest/results/stream.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
-	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest stream --report loadtest/results/stream.md
+	$(or $(CARGO_TARGET_DIR),target)/bench-run/aquifer-loadtest stream --runs 20 --kinds zstd:1,gzip:1,none --report loadtest/results/stream.md
 
 bench-scale: setup ## a catalogue after years: filled and asked; writes loadtest/results/scale.md
 	$(CARGO) build --profile bench-run -p aquifer -p aquifer-loadtest
