@@ -13,6 +13,7 @@ mod foreign;
 mod message;
 mod period;
 pub mod redact;
+pub mod template;
 mod wire;
 pub mod words;
 

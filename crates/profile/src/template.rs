@@ -7,6 +7,7 @@
 //! that stands twice must have one value. What a template does not match is not this
 //! run's business.
 
+use aquifer_schemas::template::{Field, Part, parts};
 use aquifer_schemas::{FileName, RunNumber};
 use thiserror::Error;
 
@@ -78,35 +79,29 @@ pub struct Match {
 impl FileTemplate {
     /// Parses a template. A width such as `{run:05}` does not limit what is matched.
     pub fn parse(template: &str) -> Result<Self, TemplateError> {
+        let unusable = |field: &str| TemplateError::Field {
+            template: template.to_owned(),
+            field: field.to_owned(),
+        };
         let mut pieces = Vec::new();
-        let mut rest = template;
-        while let Some(open) = rest.find('{') {
-            let (literal, tail) = rest.split_at(open);
-            let unusable = |field: &str| TemplateError::Field {
-                template: template.to_owned(),
-                field: field.to_owned(),
+        for part in parts(template).map_err(unusable)? {
+            let piece = match part {
+                Part::Literal(literal) => Piece::Literal(literal.to_owned()),
+                Part::Field(field) => Piece::of(&field).ok_or_else(|| unusable(field.text))?,
             };
-            let close = tail.find('}').ok_or_else(|| unusable(tail))?;
-            let field = &tail[1..close];
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.to_owned()));
+            match (pieces.last(), &piece) {
+                (Some(Piece::Text(field)), Piece::Literal(next))
+                    if next.starts_with(|c: char| c.is_ascii_alphanumeric()) =>
+                {
+                    return Err(TemplateError::Blurred {
+                        template: template.to_owned(),
+                        field: field.clone(),
+                    });
+                }
+                (None | Some(Piece::Literal(_)), _) | (_, Piece::Literal(_)) => {}
+                _ => return Err(TemplateError::Adjacent(template.to_owned())),
             }
-            if literal.is_empty() && !matches!(pieces.last(), None | Some(Piece::Literal(_))) {
-                return Err(TemplateError::Adjacent(template.to_owned()));
-            }
-            pieces.push(Piece::parse(field).ok_or_else(|| unusable(field))?);
-            rest = &tail[close + 1..];
-            if let Some(Piece::Text(field)) = pieces.last()
-                && rest.starts_with(|c: char| c.is_ascii_alphanumeric())
-            {
-                return Err(TemplateError::Blurred {
-                    template: template.to_owned(),
-                    field: field.clone(),
-                });
-            }
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Literal(rest.to_owned()));
+            pieces.push(piece);
         }
         let mut parsed = Self {
             text: template.to_owned(),
@@ -254,21 +249,17 @@ impl FileTemplate {
 }
 
 impl Piece {
-    /// What stands between braces: a name, and a width where it is a number.
-    fn parse(field: &str) -> Option<Self> {
-        let (name, width) = match field.split_once(':') {
-            Some((name, width)) => (name, width.parse::<u8>().ok()?.into()),
-            None => (field, 0),
-        };
-        match name {
-            "run" => Some(Self::Run(width)),
-            "subrun" => Some(Self::Subrun(width)),
-            _ if field.contains(':') => None,
-            _ => {
-                let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                let usable = !name.is_empty() && name.chars().all(letter);
-                usable.then(|| Self::Text(name.to_owned()))
-            }
+    /// A field that is known, or another name, of letters and digits.
+    fn of(field: &Field<'_>) -> Option<Self> {
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        match (field.name, field.digits) {
+            ("run", digits) => Some(Self::Run(digits.unwrap_or(0))),
+            ("subrun", digits) => Some(Self::Subrun(digits.unwrap_or(0))),
+            ("", _) | (_, Some(_)) => None,
+            (name, None) => name
+                .chars()
+                .all(letter)
+                .then(|| Self::Text(name.to_owned())),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! One key for each run: what a template would not have made is not of it, so that two
 //! spellings of one number never become two copies.
 
+use aquifer_schemas::template::{Part, parts};
 use aquifer_schemas::{RunNumber, Site};
 use thiserror::Error;
 
@@ -47,34 +48,21 @@ impl std::str::FromStr for KeyTemplate {
     type Err = KeyTemplateError;
 
     fn from_str(text: &str) -> Result<Self, KeyTemplateError> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            let (literal, tail) = rest.split_at(open);
-            let unknown = |field: &str| KeyTemplateError::Field {
-                template: text.to_owned(),
-                field: field.to_owned(),
-            };
-            let close = tail.find('}').ok_or_else(|| unknown(tail))?;
-            let field = &tail[1..close];
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.to_owned()));
-            }
-            pieces.push(match field.split_once(':').unwrap_or((field, "")) {
-                ("site", "") => Piece::Site,
-                ("tag", "") => Piece::Tag,
-                ("run", "") => Piece::Run(1),
-                ("run", width) => match width.parse() {
-                    Ok(width) if width <= 20 => Piece::Run(width),
-                    _ => return Err(unknown(field)),
-                },
-                _ => return Err(unknown(field)),
-            });
-            rest = &tail[close + 1..];
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Literal(rest.to_owned()));
-        }
+        let unknown = |field: &str| KeyTemplateError::Field {
+            template: text.to_owned(),
+            field: field.to_owned(),
+        };
+        let piece = |part: &Part<'_>| match part {
+            Part::Literal(literal) => Ok(Piece::Literal((*literal).to_owned())),
+            Part::Field(field) => match (field.name, field.digits) {
+                ("site", None) => Ok(Piece::Site),
+                ("tag", None) => Ok(Piece::Tag),
+                ("run", digits) => Ok(Piece::Run(digits.unwrap_or(1))),
+                _ => Err(unknown(field.text)),
+            },
+        };
+        let parts = parts(text).map_err(unknown)?;
+        let pieces: Vec<_> = parts.iter().map(piece).collect::<Result<_, _>>()?;
         let runs = pieces.iter().filter(|piece| matches!(piece, Piece::Run(_)));
         if runs.count() != 1 {
             return Err(KeyTemplateError::Run(text.to_owned()));

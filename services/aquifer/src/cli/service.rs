@@ -40,7 +40,7 @@ pub(crate) struct M2cShadowArgs {
     /// catalogue
     #[arg(long, value_name = "BUCKET")]
     pub compare_bucket: Option<String>,
-    /// Their keys: `{site}`, `{run}` or with leading zeros `{run:5}`, `{file}` and
+    /// Their keys: `{site}`, `{run}` or with leading zeros `{run:05}`, `{file}` and
     /// `{disk}`, its name in the buffer
     #[arg(
         long,

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
+use aquifer_schemas::template::{Part, parts};
 use aquifer_schemas::{FileName, RunId};
 
-/// What a key is made of, such as `{site}/run{run:5}.mid.gz`.
+/// What a key is made of, such as `{site}/run{run:05}.mid.gz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyTemplate(Vec<Piece>);
 
@@ -43,31 +44,21 @@ impl FromStr for KeyTemplate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (word, after) = after
-                .split_once('}')
-                .ok_or_else(|| "a `{` is not closed".to_owned())?;
-            pieces.push(Piece::Text(before.to_owned()));
-            pieces.push(piece(word)?);
-            rest = after;
-        }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Self(pieces))
-    }
-}
-
-fn piece(word: &str) -> Result<Piece, String> {
-    match (word, word.strip_prefix("run:").map(str::parse::<u8>)) {
-        ("site", _) => Ok(Piece::Site),
-        ("run", _) => Ok(Piece::Run(0)),
-        ("file", _) => Ok(Piece::File),
-        ("disk", _) => Ok(Piece::Disk),
-        (_, Some(Ok(digits))) => Ok(Piece::Run(digits.into())),
-        _ => Err(format!(
-            "`{{{word}}}` is none of {{site}}, {{run}}, {{run:5}}, {{file}} and {{disk}}"
-        )),
+        let unknown = |field: &str| {
+            format!("`{{{field}}}` is none of {{site}}, {{run}}, {{run:05}}, {{file}} and {{disk}}")
+        };
+        let piece = |part: &Part<'_>| match part {
+            Part::Literal(literal) => Ok(Piece::Text((*literal).to_owned())),
+            Part::Field(field) => match (field.name, field.digits) {
+                ("site", None) => Ok(Piece::Site),
+                ("run", digits) => Ok(Piece::Run(digits.unwrap_or(0))),
+                ("file", None) => Ok(Piece::File),
+                ("disk", None) => Ok(Piece::Disk),
+                _ => Err(unknown(field.text)),
+            },
+        };
+        let parts = parts(text).map_err(unknown)?;
+        Ok(Self(parts.iter().map(piece).collect::<Result<_, _>>()?))
     }
 }
 
@@ -84,7 +75,7 @@ mod tests {
             template.key(&run, &names[0], &names[1])
         };
         assert_eq!(key("{site}/{disk}"), "LNGS/run00042.mid.gz");
-        assert_eq!(key("a/run{run:5}.mid.gz"), "a/run00042.mid.gz");
+        assert_eq!(key("a/run{run:05}.mid.gz"), "a/run00042.mid.gz");
         assert_eq!(key("{run}{file}"), "42run00042.mid");
         for wrong in ["{site", "{day}", "{run:x}", "{run:999}"] {
             assert!(wrong.parse::<KeyTemplate>().is_err(), "{wrong}");
