@@ -176,22 +176,7 @@ impl Draft {
         }
         let place = self.files.len();
         self.files.push(Kept {
-            row: FileRow {
-                row: 0,
-                name: name.clone(),
-                state,
-                announced_size: None,
-                size: None,
-                crc64nvme: None,
-                adler32: None,
-                crc32c: None,
-                buffer: None,
-                identity: None,
-                sealed_at: None,
-                stored_at: None,
-                safe_at: None,
-                reason: None,
-            },
+            row: FileRow::new(name.clone(), state),
             dirty: true,
         });
         self.file_places.insert(name.clone(), place);

@@ -108,6 +108,28 @@ pub struct FileRow {
     pub reason: Option<String>,
 }
 
+impl FileRow {
+    /// A file of which nothing is known but its name and how far it is.
+    pub fn new(name: FileName, state: FileState) -> Self {
+        Self {
+            row: 0,
+            name,
+            state,
+            announced_size: None,
+            size: None,
+            crc64nvme: None,
+            adler32: None,
+            crc32c: None,
+            buffer: None,
+            identity: None,
+            sealed_at: None,
+            stored_at: None,
+            safe_at: None,
+            reason: None,
+        }
+    }
+}
+
 /// A copy of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaRow {

@@ -304,22 +304,7 @@ mod tests {
         RunFile {
             run,
             run_state: RunState::Adopted,
-            file: FileRow {
-                row: 1,
-                name,
-                state,
-                announced_size: None,
-                size: None,
-                crc64nvme: None,
-                adler32: None,
-                crc32c: None,
-                buffer: None,
-                identity: None,
-                sealed_at: None,
-                stored_at: None,
-                safe_at: None,
-                reason: None,
-            },
+            file: FileRow::new(name, state),
             replicas: copy.into_iter().collect(),
         }
     }
