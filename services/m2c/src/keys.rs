@@ -71,19 +71,24 @@ impl Keys {
     pub fn run_of(&self, key: &str) -> Option<(Site, RunNumber)> {
         let mut parts = key.strip_prefix(&self.prefix)?.split('/');
         let site = parts.next()?.parse().ok()?;
-        let number = parts.next()?.parse().ok()?;
+        let digits = parts.next()?;
+        let number: RunNumber = digits.parse().ok()?;
         let version = parts.next()?.strip_prefix('v')?;
         let names: Vec<_> = parts.collect();
         let has_name = !names.is_empty() && names.iter().all(|name| !name.is_empty());
-        let whole = version.parse::<RunVersion>().is_ok() && has_name;
+        // One number has one way to write it.
+        let canonical = format!("{number:08}") == digits;
+        let whole = canonical && version.parse::<RunVersion>().is_ok() && has_name;
         whole.then_some((site, number))
     }
 
+    /// What the keys of all versions of a run number begin with.
+    pub fn folder_of(&self, site: &Site, number: RunNumber) -> String {
+        format!("{}{site}/{number:08}/", self.prefix)
+    }
+
     fn folder(&self, run: &RunId) -> String {
-        format!(
-            "{}{}/{:08}/v{}/",
-            self.prefix, run.site, run.number, run.version
-        )
+        format!("{}v{}/", self.folder_of(&run.site, run.number), run.version)
     }
 }
 
@@ -125,6 +130,7 @@ mod tests {
         let found = keys.run_of(nested.unwrap().as_str());
         assert_eq!(found, Some((run.site, 42)));
         assert_eq!(keys.run_of("raw/LNGS/00000042/v1/"), None);
+        assert_eq!(keys.run_of("raw/LNGS/42/v1/run00042.mid"), None);
         assert_eq!(keys.run_of("raw/LNGS/00000042/run00042.mid"), None);
     }
 }

@@ -93,7 +93,8 @@ async fn abort_orphans(config: &Config, args: &AbortOrphansArgs) -> anyhow::Resu
     let at_most = args.older_than.unwrap_or(usual);
     let element = S3Element::new(config.storage.clone())?;
     let mut orphans = Vec::new();
-    for upload in audit::orphaned_uploads(config, at_most).await? {
+    let catalogue = open_catalogue(config).await?;
+    for upload in audit::orphaned_uploads(config, &catalogue, at_most).await? {
         let beside_object = stands(&element, &upload.key).await?;
         let dropped = args.yes && (args.beside_objects || !beside_object);
         if dropped {

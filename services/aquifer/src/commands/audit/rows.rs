@@ -3,9 +3,7 @@
 use aquifer_audit::{CatalogueFile, CatalogueRun, Ordered};
 use aquifer_catalogue::{Catalogue, HeldRun, PurgeOrderFilter, PurgeOrderRow, ReplicaRow};
 use aquifer_m2c::Keys;
-use aquifer_schemas::{
-    ClosedBy, Encoding, FileName, FileState, PurgeState, ReplicaState, RunNumber, Site,
-};
+use aquifer_schemas::{ClosedBy, Encoding, FileName, FileState, PurgeState, ReplicaState};
 
 use crate::config::Config;
 
@@ -64,11 +62,10 @@ fn ordered(orders: &[PurgeOrderRow], name: &FileName) -> Option<Ordered> {
 pub(super) fn claimed<'a>(
     held: &'a HeldRun,
     place: &'a Place<'_>,
-) -> impl Iterator<Item = (String, (Site, RunNumber))> + 'a {
-    let id = &held.row.id;
+) -> impl Iterator<Item = &'a str> + 'a {
     let copies = held.replicas.iter();
     let copies = copies.filter(|copy| is_claimed(copy) && place.has(copy));
-    copies.map(|copy| (copy.location.clone(), (id.site.clone(), id.number)))
+    copies.map(|copy| copy.location.as_str())
 }
 
 fn is_claimed(copy: &ReplicaRow) -> bool {
