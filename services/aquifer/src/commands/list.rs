@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use aquifer_catalogue::{Attribute, Catalogue, RunCursor, RunFilter, RunRow};
 use aquifer_profile::Expr;
-use aquifer_schemas::{Period, Site};
+use aquifer_schemas::{Period, RunState, Site};
 use serde::Serialize;
 
 use super::{open_catalogue, run_id};
@@ -48,6 +48,11 @@ pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<Ex
     } else {
         catalogue.attributes_of(&runs).await?
     };
+    for name in &args.attributes {
+        if !attributes.values().any(|said| said.contains_key(name)) {
+            require_attribute(&catalogue, name).await?;
+        }
+    }
     if args.json {
         let listed = runs.iter().map(|run| {
             let said = attributes.get(&run.row);
@@ -118,8 +123,7 @@ async fn cursor(config: &Config, catalogue: &Catalogue, run: &str) -> anyhow::Re
     Ok(found.cursor())
 }
 
-/// No runs of a site or with an attribute that nobody knows is a misspelt name, not an
-/// answer.
+/// No runs of a site or with an attribute that nobody knows: a misspelt name is no answer.
 async fn explain_nothing(catalogue: &Catalogue, filter: &RunFilter) -> anyhow::Result<()> {
     if let Some(site) = &filter.site {
         require_site(catalogue, site).await?;
@@ -127,18 +131,19 @@ async fn explain_nothing(catalogue: &Catalogue, filter: &RunFilter) -> anyhow::R
     let Some(holds) = &filter.holds else {
         return Ok(());
     };
-    let known = catalogue.attribute_names().await?;
-    match names(holds)
-        .into_iter()
-        .find(|name| !known.iter().any(|known| known == name))
-    {
-        None => Ok(()),
-        Some(name) => {
-            let known = known.join(", ");
-            let hint = format!("runs have {known}");
-            Err(Hinted::new(format!("no run has an attribute `{name}`"), hint).into())
-        }
+    for name in names(holds) {
+        require_attribute(catalogue, name).await?;
     }
+    Ok(())
+}
+
+async fn require_attribute(catalogue: &Catalogue, name: &str) -> anyhow::Result<()> {
+    let known = catalogue.attribute_names().await?;
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let hint = format!("runs have {}", known.join(", "));
+    Err(Hinted::new(format!("no run has an attribute `{name}`"), hint).into())
 }
 
 async fn require_site(catalogue: &Catalogue, site: &Site) -> anyhow::Result<()> {
@@ -170,7 +175,11 @@ fn columns(run: &RunRow) -> Vec<String> {
         run.events
             .map_or_else(output::dash, |events| events.to_string()),
         run.files.to_string(),
-        output::size(run.bytes),
+        match run.state {
+            // How many bytes it is decoded, nobody here has read.
+            RunState::Adopted | RunState::Missing if run.bytes == 0 => output::dash(),
+            _ => output::size(run.bytes),
+        },
         run.closed_by.map_or_else(output::dash, |by| by.to_string()),
     ]
 }

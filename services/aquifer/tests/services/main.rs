@@ -21,6 +21,7 @@ mod purge;
 mod readiness;
 mod rebuild;
 mod replay;
+mod search;
 mod secrets;
 mod shadow;
 mod slow_run;

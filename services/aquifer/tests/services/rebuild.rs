@@ -7,7 +7,7 @@ use std::path::Path;
 use aquifer_bus::Producer;
 use aquifer_digest::Digests;
 use aquifer_midas::{Encoder, Encoding};
-use aquifer_storage::{ObjectMeta, StorageElement};
+use aquifer_storage::{ObjectKey, ObjectMeta, StorageElement};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, take};
@@ -203,6 +203,12 @@ fn manifests_that_cannot_be_used_are_named_and_stop_nothing() {
         let put = storage.put(&put, text.into_bytes().into(), &meta);
         put.await_on(&deployment);
     }
+    // Where nothing keeps two writers from one key, each has keys of its own.
+    let own: ObjectKey = key(94).parse().unwrap();
+    let own = own.with_generation(7).unwrap();
+    let text = good.replace("\"number\": 1,", "\"number\": 94,");
+    let put = storage.put(&own, text.into_bytes().into(), &meta);
+    put.await_on(&deployment);
     let elsewhere = deployment.rebuilt();
     let other = ["--set", elsewhere.as_str()];
     deployment.expect(&[&other[..], &["migrate"]].concat());
@@ -213,7 +219,7 @@ fn manifests_that_cannot_be_used_are_named_and_stop_nothing() {
         .and_then(|rest| rest.lines().next());
     let said = said.replace(size.unwrap_or("none"), "SIZE");
     insta::assert_snapshot!("rebuild_with_bad_ones", said);
-    assert_eq!(deployment.runs(&other), ["LAB/1.v1"]);
+    assert_eq!(deployment.runs(&other), ["LAB/1.v1", "LAB/94.v1"]);
     assert!(
         Path::new(&deployment.buffer()).is_dir(),
         "nothing else was touched"
