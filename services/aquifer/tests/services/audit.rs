@@ -1,7 +1,7 @@
 //! The audit is not a tautology: what is removed behind its back, from any source, is
 //! found.
 
-use aquifer_storage::StorageElement;
+use aquifer_storage::{ObjectMeta, StorageElement};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, take};
@@ -116,12 +116,26 @@ fn rows_and_bytes_that_were_changed_are_found() {
 }
 
 #[test]
-fn a_run_that_only_the_daq_remembers_is_found() {
+fn a_run_that_only_one_source_remembers_is_found() {
     let deployment = Deployment::start();
     let truth = take(&mut deployment.daq(|config| config.frames_per_run = 1));
     std::fs::remove_file(deployment.buffer().join(truth.files[0].name.as_str())).unwrap();
     let report = deployment.audit(&["--strict"]);
     assert_eq!(kinds(&report), ["daq-run-unknown"]);
+
+    std::fs::write(deployment.buffer().join("run00077.mid"), b"?").unwrap();
+    let element = deployment.storage();
+    let key = "raw/LAB/00000078/v1/run00078.mid".parse().unwrap();
+    let meta = ObjectMeta::new();
+    let put = element.put(&key, b"?".as_slice().into(), &meta);
+    deployment.runtime.block_on(put).unwrap();
+    let report = deployment.audit(&["--strict"]);
+    let found = [
+        "daq-run-unknown",
+        "buffer-file-uncatalogued",
+        "object-uncatalogued",
+    ];
+    assert_eq!(kinds(&report), found);
 }
 
 impl Deployment {
