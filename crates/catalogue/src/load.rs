@@ -201,14 +201,12 @@ pub(crate) async fn lock_numbers(
         return Ok(Versions::new(site, drafts));
     }
     let query = format!(
-        "SELECT {RUN},NOW(6) FROM run r WHERE r.site=? AND r.number IN ({}) \
-         ORDER BY r.number,r.version FOR UPDATE",
-        marks(numbers.len())
+        "SELECT STRAIGHT_JOIN {RUN},NOW(6) FROM {WANTED} \
+         JOIN run r FORCE INDEX (run_name) ON r.site=? AND r.number=wanted.n \
+         ORDER BY r.number,r.version FOR UPDATE"
     );
-    let mut params: Vec<Value> = vec![site.as_str().into()];
-    params.extend(numbers.iter().map(|number| Value::from(*number)));
     let rows: Vec<Row> = tx
-        .exec(query, params)
+        .exec(query, (wanted(numbers), site.as_str()))
         .await
         .map_err(CatalogueError::server("lock runs"))?;
     let read = |columns: &mut Columns| Ok((run_row(columns)?, columns.time()?));
@@ -216,8 +214,10 @@ pub(crate) async fn lock_numbers(
     let ids: Vec<u64> = runs.iter().map(|(run, _)| run.row).collect();
     let mut files = of_runs(
         tx,
-        &format!("SELECT f.run_id,{FILE} FROM file f WHERE f.run_id IN"),
-        " ORDER BY f.id FOR UPDATE",
+        &format!(
+            "SELECT STRAIGHT_JOIN f.run_id,{FILE} FROM {WANTED} JOIN file f ON f.run_id=wanted.n \
+             ORDER BY f.id FOR UPDATE"
+        ),
         &ids,
         file_row,
     )
@@ -225,19 +225,19 @@ pub(crate) async fn lock_numbers(
     let mut replicas = of_runs(
         tx,
         &format!(
-            "SELECT f.run_id,{REPLICA} FROM replica p JOIN file f ON f.id=p.file_id \
-             WHERE f.run_id IN"
+            "SELECT STRAIGHT_JOIN f.run_id,{REPLICA} FROM {WANTED} JOIN file f ON f.run_id=wanted.n \
+             JOIN replica p ON p.file_id=f.id ORDER BY p.id FOR UPDATE"
         ),
-        " ORDER BY p.id FOR UPDATE",
         &ids,
         replica_row,
     )
     .await?;
     let mut attributes = of_runs(
         tx,
-        "SELECT run_id,name,text_value,number_value,bool_value,unit FROM run_attribute \
-         WHERE run_id IN",
-        "",
+        &format!(
+            "SELECT STRAIGHT_JOIN run_id,name,text_value,number_value,bool_value,unit \
+             FROM {WANTED} JOIN run_attribute ON run_id=wanted.n"
+        ),
         &ids,
         attribute,
     )
@@ -257,11 +257,20 @@ pub(crate) async fn lock_numbers(
     Ok(Versions::new(site, drafts))
 }
 
-/// Rows by the run that stands in their first column.
-async fn of_runs<T>(
+/// The numbers of [`wanted`], as rows `wanted.n`. Every one is looked up by itself: a long
+/// list after `IN` may be answered by reading, and locking, all there is.
+pub(crate) const WANTED: &str = "JSON_TABLE(?,'$[*]' COLUMNS (n BIGINT UNSIGNED PATH '$')) wanted";
+
+/// Numbers, as one parameter.
+pub(crate) fn wanted(numbers: &[u64]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(u64::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+/// Rows by the run that stands in their first column. `select` goes over [`WANTED`].
+pub(crate) async fn of_runs<T>(
     tx: &mut Transaction<'_>,
     select: &str,
-    tail: &str,
     runs: &[u64],
     read: impl Fn(&mut Columns) -> Result<T, CatalogueError>,
 ) -> Result<HashMap<u64, Vec<T>>, CatalogueError> {
@@ -269,10 +278,8 @@ async fn of_runs<T>(
     if runs.is_empty() {
         return Ok(by_run);
     }
-    let query = format!("{select} ({}){tail}", marks(runs.len()));
-    let params: Vec<Value> = runs.iter().map(|run| Value::from(*run)).collect();
     let rows: Vec<Row> = tx
-        .exec(query, params)
+        .exec(select, (wanted(runs),))
         .await
         .map_err(CatalogueError::server("read runs"))?;
     for row in rows {
@@ -281,10 +288,6 @@ async fn of_runs<T>(
         by_run.entry(run).or_default().push(read(&mut columns)?);
     }
     Ok(by_run)
-}
-
-fn marks(count: usize) -> String {
-    vec!["?"; count].join(",")
 }
 
 /// Locks a run, then its files, then their replicas, and reads them.

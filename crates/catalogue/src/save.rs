@@ -156,29 +156,6 @@ fn unsaved(run: &RunId, revision: u64) -> CatalogueError {
 }
 
 async fn save_attributes(tx: &mut Transaction<'_>, drafts: &[Draft]) -> Result<(), CatalogueError> {
-    let changed = drafts.iter().flat_map(|draft| {
-        let names = draft.changed_attributes.iter();
-        names.map(move |name| (draft, name))
-    });
-    let rows = changed.filter_map(|(draft, name)| {
-        let attribute = draft.attributes.get(name)?;
-        let (mut text, mut number, mut bool) = (Value::NULL, Value::NULL, Value::NULL);
-        match &attribute.value {
-            AttributeValue::Text(value) => text = value.as_str().into(),
-            AttributeValue::Number(value) => number = (*value).into(),
-            AttributeValue::Bool(value) => bool = (*value).into(),
-        }
-        let unit = attribute.unit.clone().into();
-        Some(vec![
-            draft.run.row.into(),
-            name.as_str().into(),
-            text,
-            number,
-            bool,
-            unit,
-            time(draft.run.taken_at),
-        ])
-    });
     let columns = [
         "run_id",
         "name",
@@ -188,14 +165,39 @@ async fn save_attributes(tx: &mut Transaction<'_>, drafts: &[Draft]) -> Result<(
         "unit",
         "taken_at",
     ];
-    let insert = Insert {
-        table: "run_attribute",
-        columns: &columns,
-        tail: &replacing(&columns[2..]),
-        rows: rows.collect(),
-    };
-    insert.run(tx).await?;
+    // A new run has no rows that the server would have to look for.
+    for (new, tail) in [(true, ""), (false, replacing(&columns[2..]).as_str())] {
+        let drafts = drafts.iter().filter(|draft| draft.before.is_none() == new);
+        let insert = Insert {
+            table: "run_attribute",
+            columns: &columns,
+            tail,
+            rows: drafts.flat_map(attribute_values).collect(),
+        };
+        insert.run(tx).await?;
+    }
     Ok(())
+}
+
+fn attribute_values(draft: &Draft) -> impl Iterator<Item = Vec<Value>> {
+    draft.changed_attributes.iter().filter_map(|name| {
+        let attribute = draft.attributes.get(name)?;
+        let (mut text, mut number, mut bool) = (Value::NULL, Value::NULL, Value::NULL);
+        match &attribute.value {
+            AttributeValue::Text(value) => text = value.as_str().into(),
+            AttributeValue::Number(value) => number = (*value).into(),
+            AttributeValue::Bool(value) => bool = (*value).into(),
+        }
+        Some(vec![
+            draft.run.row.into(),
+            name.as_str().into(),
+            text,
+            number,
+            bool,
+            attribute.unit.clone().into(),
+            time(draft.run.taken_at),
+        ])
+    })
 }
 
 /// ` ON DUPLICATE KEY UPDATE` of these columns: existing rows are changed in the same

@@ -1,15 +1,13 @@
 //! A walk over all runs of a site by their numbers, with files and copies, in bounded
 //! memory: what an audit compares. What the DAQ says and the history are left out.
 
-use std::collections::HashMap;
-
 use aquifer_schemas::{RunNumber, Site};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Row, Transaction, Value};
+use mysql_async::{Row, Transaction};
 
 use crate::catalogue::{Catalogue, begin_snapshot, commit};
 use crate::error::CatalogueError;
-use crate::load::{FILE, REPLICA, RUN, file_row, read_all, replica_row, run_row};
+use crate::load::{FILE, REPLICA, RUN, WANTED, file_row, of_runs, read_all, replica_row, run_row};
 use crate::rows::{FileRow, ReplicaRow, RunRow};
 
 /// A run with its files and their copies.
@@ -86,32 +84,17 @@ async fn with_files(
     tx: &mut Transaction<'_>,
     rows: Vec<RunRow>,
 ) -> Result<Vec<HeldRun>, CatalogueError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let failed = || CatalogueError::server("walk over runs");
-    let marks = vec!["?"; rows.len()].join(",");
-    let runs: Vec<Value> = rows.iter().map(|run| run.row.into()).collect();
-    let query =
-        format!("SELECT f.run_id,{FILE} FROM file f WHERE f.run_id IN ({marks}) ORDER BY f.id");
-    let found: Vec<Row> = tx.exec(query, runs.clone()).await.map_err(failed())?;
-    let mut files: HashMap<u64, Vec<FileRow>> = HashMap::new();
-    for (run, file) in read_all("file", found, |columns| {
-        Ok((columns.next()?, file_row(columns)?))
-    })? {
-        files.entry(run).or_default().push(file);
-    }
-    let query = format!(
-        "SELECT f.run_id,{REPLICA} FROM file f JOIN replica p ON p.file_id=f.id \
-         WHERE f.run_id IN ({marks}) ORDER BY p.id"
+    let runs: Vec<u64> = rows.iter().map(|run| run.row).collect();
+    let files = format!(
+        "SELECT STRAIGHT_JOIN f.run_id,{FILE} FROM {WANTED} JOIN file f ON f.run_id=wanted.n \
+         ORDER BY f.id"
     );
-    let found: Vec<Row> = tx.exec(query, runs).await.map_err(failed())?;
-    let mut replicas: HashMap<u64, Vec<ReplicaRow>> = HashMap::new();
-    for (run, replica) in read_all("replica", found, |columns| {
-        Ok((columns.next()?, replica_row(columns)?))
-    })? {
-        replicas.entry(run).or_default().push(replica);
-    }
+    let mut files = of_runs(tx, &files, &runs, file_row).await?;
+    let replicas = format!(
+        "SELECT STRAIGHT_JOIN f.run_id,{REPLICA} FROM {WANTED} JOIN file f ON f.run_id=wanted.n \
+         JOIN replica p ON p.file_id=f.id ORDER BY p.id"
+    );
+    let mut replicas = of_runs(tx, &replicas, &runs, replica_row).await?;
     Ok(rows
         .into_iter()
         .map(|row| HeldRun {
