@@ -47,8 +47,8 @@ pub(crate) struct RunsListArgs {
     /// Go on after this run, the last of the list before
     #[arg(long, value_name = "RUN")]
     pub after: Option<String>,
-    /// At most so many
-    #[arg(long, short = 'n', default_value_t = 20)]
+    /// At most so many, up to 10000; `--after` goes on
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
     /// As JSON
     #[arg(long)]
