@@ -9,17 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aquifer_runtime::config::Secret;
+use aquifer_runtime::https::Https;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -117,7 +111,7 @@ pub(crate) struct Registry {
     base: String,
     authorization: Option<String>,
     patience: Duration,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Https,
 }
 
 /// What came back: the status, and the page where it is JSON.
@@ -144,18 +138,13 @@ impl Registry {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("user and password have keys of their own".to_owned()));
         }
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(config).map_err(wrong)?)
-            .https_or_http()
-            .enable_http1()
-            .build();
         let credentials = format!("{}:{}", config.user, config.password.reveal());
         let authorization = format!("Basic {}", STANDARD.encode(credentials));
         Ok(Some(Self {
             base: config.url.trim_end_matches('/').to_owned(),
             authorization: (!config.user.is_empty()).then_some(authorization),
             patience: Duration::from_secs(config.timeout_secs.max(1)),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: Https::new(config.ca_file.as_deref()).map_err(wrong)?,
         }))
     }
 
@@ -233,8 +222,8 @@ impl Registry {
             .body(Full::from(body))
             .map_err(|error| failed(&error))?;
         let asking = async {
-            let response = self.client.request(request).await;
-            let response = response.map_err(|error| failed(&Chain(&error)))?;
+            let response = self.client.send(request).await;
+            let response = response.map_err(|error| failed(&error))?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect();
             let body = body.await.map_err(|error| failed(&error))?.to_bytes();
@@ -255,46 +244,6 @@ impl Answer {
             said: said[..said.floor_char_boundary(TOLD)].to_owned(),
         }
     }
-}
-
-/// An error with what caused it: the client's own text stops at "client error".
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-/// Trusts what the system trusts, and the configured certificates.
-fn tls(config: &RegistryConfig) -> Result<ClientConfig, String> {
-    let mut trusted = RootCertStore::empty();
-    // A host without certificates can still speak plain HTTP, or trust those of the file.
-    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = &config.ca_file {
-        let wrong = |error: &dyn std::fmt::Display| format!("ca-file {}: {error}", path.display());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-        let mut found = false;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| wrong(&error))?;
-            trusted.add(certificate).map_err(|error| wrong(&error))?;
-            found = true;
-        }
-        if !found {
-            return Err(wrong(&"there is no certificate in it"));
-        }
-    }
-    let provider = rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(trusted).with_no_client_auth())
 }
 
 #[cfg(test)]

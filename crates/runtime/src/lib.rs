@@ -9,6 +9,7 @@ pub mod config;
 pub mod crash;
 pub mod health;
 pub mod http;
+pub mod https;
 pub mod metrics;
 pub mod notify;
 pub mod retry;

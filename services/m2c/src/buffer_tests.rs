@@ -48,7 +48,7 @@ fn rules(folder: &Path, templates: &[&str], quiet: Duration) -> BufferRules {
                 Marker::parse("{name}.done").unwrap(),
                 Marker::parse("run{run}.end").unwrap(),
             ],
-            side_files: true,
+            side_files_close: true,
             ignore_suffixes: Vec::new(),
         },
         close: CloseRule {

@@ -400,7 +400,7 @@ impl M2cConfig {
             encodings: self.encodings.clone(),
             temporary: parse_all(&self.temporary, Temporary::parse)?,
             markers: parse_all(&self.markers, Marker::parse)?,
-            side_files: trusts(CloseSign::SideFile),
+            side_files_close: trusts(CloseSign::SideFile),
             ignore_suffixes: self.ignore_suffixes.clone(),
         };
         Ok(BufferRules {

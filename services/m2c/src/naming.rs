@@ -20,8 +20,8 @@ pub struct Naming {
     pub temporary: Vec<Temporary>,
     /// Files whose presence closes a file or a run.
     pub markers: Vec<Marker>,
-    /// Whether the logger writes checksum side files.
-    pub side_files: bool,
+    /// Whether a checksum side file closes a file. One that is there is verified in any case.
+    pub side_files_close: bool,
     /// Suffixes of files that are none of these.
     pub ignore_suffixes: Vec<String>,
 }
@@ -234,9 +234,6 @@ impl Naming {
     /// beside its name without the last extension. The latter is of the bytes before
     /// compression and written before the compressor has flushed.
     pub(crate) fn side_files(&self, name: &BufferName) -> Vec<SideFile> {
-        if !self.side_files {
-            return Vec::new();
-        }
         let disk = name.disk.as_str();
         let data = match self.unpacked(disk) {
             Some(plain) if name.packed => Some((plain, About::Decoded)),
@@ -253,7 +250,7 @@ impl Naming {
                     name: format!("{stem}{}", side_file_ending(algorithm)),
                     algorithm,
                     about,
-                    closes,
+                    closes: closes && self.side_files_close,
                 });
             };
             add(disk, About::Bytes, true);
@@ -273,7 +270,7 @@ impl Naming {
         };
         self.ignore_suffixes.iter().any(|suffix| ends(suffix))
             || self.markers.iter().any(marks)
-            || self.side_files && Algorithm::ALL.iter().any(|a| ends(side_file_ending(*a)))
+            || Algorithm::ALL.iter().any(|a| ends(side_file_ending(*a)))
     }
 }
 

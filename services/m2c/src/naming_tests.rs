@@ -17,7 +17,7 @@ fn naming(templates: &[&str]) -> Naming {
             Marker::parse("{name}.done").unwrap(),
             Marker::parse("run{run}.end").unwrap(),
         ],
-        side_files: true,
+        side_files_close: true,
         ignore_suffixes: vec![".log".to_owned()],
     }
 }
@@ -99,6 +99,17 @@ fn side_files_of_the_logger_by_what_they_are_about() {
     };
     let crc = Algorithm::Crc32c;
     let plain = "run42901.mid";
+    let closed_otherwise = Naming {
+        side_files_close: false,
+        ..naming.clone()
+    };
+    let name = naming.recognise(plain).unwrap();
+    let found = closed_otherwise.side_files(&name);
+    assert!(found.iter().all(|file| !file.closes), "nothing closes");
+    let names =
+        |found: &[SideFile]| -> Vec<_> { found.iter().map(|side| side.name.clone()).collect() };
+    let all = naming.side_files(&name);
+    assert_eq!(names(&found), names(&all), "all are verified");
     assert_eq!(
         about(plain, "run42901.mid.crc32c"),
         Some((crc, About::Bytes, true))

@@ -2,7 +2,7 @@
 //!
 //! MIDAS' mlogger writes `<file>.crc32c` (or `.sha256`, `.sha512`, `.crc32zlib`) after
 //! the last byte of `<file>`: one line `<hex> <bytes> <path>` (mlogger.cxx,
-//! `WriterCRC32C` and its siblings). Its presence says that the file is closed, and its
+//! `WriterCRC32C` and its siblings). Other loggers leave what `sha256sum` writes. Its presence says that the file is closed, and its
 //! content says what the logger wrote: the first link of the chain of checksums that
 //! ends on tape.
 
@@ -23,13 +23,15 @@ pub(crate) struct LoggerChecksum {
     pub about: About,
     /// Its value, lower-case hexadecimal.
     pub hex: String,
-    /// Number of bytes.
-    pub size: u64,
+    /// Number of bytes, where it is said.
+    pub size: Option<u64>,
 }
 
 /// A side file that says nothing usable.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{line}` is not a logger checksum (`<{algorithm} hex> <bytes> <path>`)")]
+#[error(
+    "`{line}` is not a checksum (`<{algorithm} hex> <bytes> <path>`, or as sha256sum writes it)"
+)]
 pub(crate) struct NotAChecksum {
     /// The first line found.
     pub line: String,
@@ -69,14 +71,18 @@ impl LoggerChecksum {
         let algorithm = place.algorithm;
         let line = content.lines().next().unwrap_or("");
         let parsed = line.split_once(' ').and_then(|(hex, rest)| {
-            let bytes = rest.split(' ').next()?;
+            // `sha256sum` and its siblings write `<hex>  <path>` or `<hex> *<path>`.
+            let size = match rest.strip_prefix([' ', '*']) {
+                Some(path) if !path.is_empty() => None,
+                _ => Some(rest.split(' ').next()?.parse().ok()?),
+            };
             let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
             let whole = digits && hex.len() == algorithm.digits();
             whole.then_some(Self {
                 algorithm,
                 about: place.about,
                 hex: hex.to_ascii_lowercase(),
-                size: bytes.parse().ok()?,
+                size,
             })
         });
         parsed.ok_or_else(|| NotAChecksum {
@@ -89,10 +95,10 @@ impl LoggerChecksum {
     /// the difference in words.
     pub(crate) fn verify(&self, read: &Read<'_>) -> Result<(), String> {
         let digests = read.digests;
-        if digests.size != self.size {
+        if let Some(size) = self.size.filter(|size| *size != digests.size) {
             return Err(format!(
-                "{} bytes were read where the logger wrote {}",
-                digests.size, self.size
+                "{} bytes were read where the logger wrote {size}",
+                digests.size
             ));
         }
         let asked = || read.sums.iter().find(|(sum, _)| *sum == self.algorithm);
@@ -136,7 +142,18 @@ mod tests {
     fn a_line_of_the_logger_is_read() {
         let checksum = parse("06c13546 793827 /data/run00407sub0000.mid\n").unwrap();
         assert_eq!(checksum.hex, "06c13546");
-        assert_eq!(checksum.size, 793_827);
+        assert_eq!(checksum.size, Some(793_827));
+    }
+
+    #[test]
+    fn what_sha256sum_and_its_siblings_write_is_read() {
+        for content in ["06c13546  run00407.mid\n", "06c13546 */data/run 7.mid\n"] {
+            let checksum = parse(content).unwrap();
+            assert_eq!((checksum.hex.as_str(), checksum.size), ("06c13546", None));
+        }
+        for half in ["06c13546  ", "06c13546 *", "06c1354  run00407.mid"] {
+            assert!(parse(half).is_err(), "{half:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is done with each run.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use aquifer_schemas::Site;
 use clap::{Args, Subcommand};
@@ -59,6 +60,10 @@ pub(crate) struct RunStoredArgs {
     /// Call this URL
     #[arg(long, value_name = "URL")]
     pub webhook: Option<String>,
+    /// PEM certificates that the webhook's server may have, beside those that the system
+    /// trusts
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    pub ca_file: Option<PathBuf>,
     /// Only for runs of this site
     #[arg(long)]
     pub site: Option<Site>,

@@ -1,11 +1,15 @@
 //! What is done with each run: products that are recorded, hooks that are run.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use aquifer_storage::{ObjectMeta, StorageElement};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, Service, take};
@@ -117,13 +121,78 @@ fn a_hook_that_fails_is_tried_again_given_up_told_and_retried_by_hand() {
 
 #[test]
 fn a_webhook_gets_the_run_as_json_when_it_is_there() {
-    let deployment = Deployment::start();
+    check_webhook(&Deployment::start(), "http", &[], |stream| Box::new(stream));
+}
+
+#[test]
+fn a_webhook_is_called_by_https_if_its_certificate_is_trusted() {
+    let deployment = Deployment::start_secure();
+    let etc = deployment.folder.path().join("stack/etc");
+    let provider = rustls::crypto::ring::default_provider();
+    let chain = CertificateDer::pem_file_iter(etc.join("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(etc.join("server.key")).unwrap();
+    let server = ServerConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    let server = Arc::new(server);
+    let secured = |stream: TcpStream| -> Box<dyn Wire> {
+        let connection = ServerConnection::new(Arc::clone(&server)).unwrap();
+        Box::new(StreamOwned::new(connection, stream))
+    };
+    let authority = etc.join("ca.pem");
+    let authority = authority.to_str().unwrap();
+    check_webhook(&deployment, "https", &["--ca-file", authority], secured);
+
+    // A stranger's certificate is an outage: the run stays to be done.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let args = ["--webhook", &url, "--from-begin", "--timeout", "2s"];
+    let hook = deployment.hook("strange", &args);
+    let (mut stream, _) = deployment.accept(&listener);
+    let mut connection = ServerConnection::new(server).unwrap();
+    let refused = connection.complete_io(&mut stream);
+    assert!(refused.is_err(), "it went on: {refused:?}");
+    deployment.wait_until("it is told why", || {
+        let shown = deployment.expect(&["on", "show", "strange"]);
+        shown.contains("certificate")
+    });
+    hook.stop();
+}
+
+/// A connection, whatever is below.
+trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
+impl Deployment {
+    fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+        let mut accepted = None;
+        self.wait_until("a call", || {
+            accepted = listener.accept().ok();
+            accepted.is_some()
+        });
+        let (stream, from) = accepted.unwrap();
+        stream.set_nonblocking(false).unwrap();
+        (stream, from)
+    }
+}
+
+fn check_webhook(
+    deployment: &Deployment,
+    scheme: &str,
+    more: &[&str],
+    wire: impl Fn(TcpStream) -> Box<dyn Wire>,
+) {
     let m2c = deployment.service("m2c", None);
     take(&mut deployment.daq(|config| config.frames_per_run = 1));
     deployment.wait_until("stored", || deployment.count("stored") == 1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}/runs", listener.local_addr().unwrap());
+    let url = format!("{scheme}://{}/runs", listener.local_addr().unwrap());
     let args = [
         "--webhook",
         &url,
@@ -133,18 +202,11 @@ fn a_webhook_gets_the_run_as_json_when_it_is_there() {
         "--attempts",
         "1",
     ];
-    let hook = deployment.hook("web", &args);
+    let hook = deployment.hook("web", &[&args[..], more].concat());
     // The first answer is an outage, and does not count; the second is taken.
     let mut runs = Vec::new();
     for answer in ["503 Service Unavailable", "204 No Content"] {
-        let mut stream = None;
-        deployment.wait_until("a call", || {
-            stream = listener.accept().ok();
-            stream.is_some()
-        });
-        let (mut stream, _) = stream.unwrap();
-        stream.set_nonblocking(false).unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut reader = BufReader::new(wire(deployment.accept(&listener).0));
         let (mut line, mut length) = (String::new(), 0);
         while reader.read_line(&mut line).unwrap() > 2 {
             if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
@@ -154,7 +216,9 @@ fn a_webhook_gets_the_run_as_json_when_it_is_there() {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let said = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        reader.get_mut().write_all(said.as_bytes()).unwrap();
+        reader.get_mut().flush().unwrap();
         runs.push(serde_json::from_slice::<Value>(&body).unwrap());
     }
     deployment.wait_jobs("web", "done", 1);

@@ -6,7 +6,10 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aquifer_runtime::https::Https;
 use aquifer_schemas::redact::redact_text;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,7 +29,7 @@ const EX_TEMPFAIL: i32 = 75;
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Exec(String),
-    Webhook(reqwest::Url),
+    Webhook(reqwest::Url, Box<Https>),
 }
 
 /// How an attempt ended.
@@ -50,7 +53,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exec(command) => f.write_str(command),
-            Self::Webhook(url) => write!(f, "POST {url}"),
+            Self::Webhook(url, _) => write!(f, "POST {url}"),
         }
     }
 }
@@ -64,22 +67,33 @@ impl Action {
         let url: reqwest::Url = url.parse().map_err(|error| {
             Hinted::usage(
                 format!("`{url}` is not a URL: {error}"),
-                "write http://host/path",
+                "write https://host/path",
             )
         })?;
-        if url.scheme() != "http" {
-            let what = format!("webhooks are called by http, not by {}", url.scheme());
+        if !matches!(url.scheme(), "http" | "https") {
+            let what = format!(
+                "webhooks are called by http or https, not by {}",
+                url.scheme()
+            );
             let hint = "`--exec 'curl -fsS --json @- URL'` sends the same, whatever curl can reach";
             return Err(Hinted::usage(what, hint).into());
         }
-        Ok(Self::Webhook(url))
+        if !url.username().is_empty() || url.password().is_some() {
+            let what = "the URL of a webhook is shown to everybody: no user, no password in it";
+            let hint = "`--exec 'curl -fsS --json @- --netrc URL'` knows them from a file";
+            return Err(Hinted::usage(what, hint).into());
+        }
+        let client = Https::new(args.ca_file.as_deref());
+        let hint = "`--ca-file` names PEM certificates that are trusted beside the system's";
+        let client = client.map_err(|error| Hinted::usage(error, hint))?;
+        Ok(Self::Webhook(url, Box::new(client)))
     }
 
     /// Tries once.
     pub(super) async fn attempt(&self, facts: &Facts, timeout: Duration) -> Attempt {
         let tried = match self {
             Self::Exec(command) => exec(command, facts, timeout).await,
-            Self::Webhook(url) => call(url, facts, timeout).await,
+            Self::Webhook(url, client) => call(client, url, facts, timeout).await,
         };
         let attempt = tried.unwrap_or_else(|error| Attempt {
             ended: Ended::Failed(format!("{error:#}")),
@@ -197,36 +211,45 @@ impl Tail {
     }
 }
 
-async fn call(url: &reqwest::Url, facts: &Facts, timeout: Duration) -> anyhow::Result<Attempt> {
-    let client = reqwest::Client::builder().timeout(timeout).build()?;
-    let mut request = client.post(url.clone()).json(facts);
+/// Posts the facts. Both the answer and its text must come in time.
+async fn call(
+    client: &Https,
+    url: &reqwest::Url,
+    facts: &Facts,
+    timeout: Duration,
+) -> anyhow::Result<Attempt> {
+    let mut request = http::Request::post(url.as_str()).header("content-type", "application/json");
     if let Some(trace) = &facts.traceparent {
         request = request.header("traceparent", trace);
     }
-    let answer = match request.send().await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let why = format!("no answer: {:#}", anyhow::anyhow!(error.without_url()));
-            let said = String::new();
-            let ended = Ended::Outage(why);
-            return Ok(Attempt { ended, said });
-        }
-    };
-    let status = answer.status();
+    let request = request.body(Full::from(serde_json::to_vec(facts)?))?;
     let mut tail = Tail::default();
-    let mut answer = answer;
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        tail.add(&chunk);
-    }
-    let ended = if status.is_success() {
-        Ended::Done
-    } else if matches!(status.as_u16(), 408 | 429 | 502..=504) {
-        Ended::Outage(format!("it answered {status}"))
-    } else {
-        Ended::Failed(format!("it answered {status}"))
+    let answered = tokio::time::timeout(timeout, ask(client, request, &mut tail)).await;
+    let ended = match answered {
+        Ok(Ok(status)) if status.is_success() => Ended::Done,
+        Ok(Ok(status)) if matches!(status.as_u16(), 408 | 429 | 502..=504) => {
+            Ended::Outage(format!("it answered {status}"))
+        }
+        Ok(Ok(status)) => Ended::Failed(format!("it answered {status}")),
+        Ok(Err(why)) => Ended::Outage(format!("no answer: {why}")),
+        Err(_) => Ended::Outage(format!("no answer within {timeout:?}")),
     };
     let said = tail.text();
     Ok(Attempt { ended, said })
+}
+
+async fn ask(
+    client: &Https,
+    request: http::Request<Full<Bytes>>,
+    tail: &mut Tail,
+) -> Result<http::StatusCode, String> {
+    let mut answer = client.send(request).await?;
+    while let Some(Ok(frame)) = answer.frame().await {
+        if let Some(text) = frame.data_ref() {
+            tail.add(text);
+        }
+    }
+    Ok(answer.status())
 }
 
 #[cfg(test)]
@@ -301,7 +324,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_webhook_that_cannot_be_reached_is_an_outage() {
-        let action = Action::Webhook("http://127.0.0.1:1/secret/path".parse().unwrap());
+        let action = Action::Webhook(
+            "http://127.0.0.1:1/secret/path".parse().unwrap(),
+            Box::new(Https::new(None).unwrap()),
+        );
         let attempt = action.attempt(&facts(), Duration::from_secs(5)).await;
         let Ended::Outage(why) = attempt.ended else {
             panic!("{attempt:?}");
