@@ -45,6 +45,13 @@ pub struct Complaint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "complaint")]
 pub enum ComplaintKind {
+    /// The book has no such column, so that it says nothing of it for any run.
+    NoColumn {
+        /// The column.
+        column: String,
+        /// What it would say.
+        of: &'static str,
+    },
     /// Commas stood unquoted in a text; there is one way only to put it together.
     CommasMended {
         /// The texts that were put together.
@@ -111,6 +118,12 @@ impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
         match &self.kind {
+            ComplaintKind::NoColumn { column, of } => {
+                write!(
+                    f,
+                    "there is no column `{column}`: the {of} is not known of any run"
+                )
+            }
             ComplaintKind::CommasMended { columns } => {
                 write!(f, "unquoted commas in {}: put together", columns.join(", "))
             }
@@ -198,6 +211,7 @@ impl RunBook {
             runs: BTreeMap::new(),
             complaints: Vec::new(),
         };
+        reader.miss_columns();
         for record in records {
             reader.record(record);
         }
@@ -217,6 +231,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Says of columns that a loss would be read from that they are not there: else a
+    /// misspelt name would look like a loss of every run.
+    fn miss_columns(&mut self) {
+        let columns = self.columns;
+        for (column, of) in [
+            (&columns.stop, "end"),
+            (&columns.size, "size"),
+            (&columns.cloud, "copy in object storage"),
+        ] {
+            let there = self
+                .head
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(column));
+            if !there && !column.is_empty() {
+                let column = column.clone();
+                self.complain(1, ComplaintKind::NoColumn { column, of });
+            }
+        }
+    }
+
     fn record(&mut self, record: Record) {
         let line = record.line;
         let Some(fields) = self.whole(record) else {
@@ -454,5 +488,19 @@ mod tests {
     fn commas_are_shared_in_all_ways() {
         assert_eq!(shares(2, 2), [[0, 2], [1, 1], [2, 0]]);
         assert_eq!(shares(1, 0), Vec::<Vec<usize>>::new());
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_no_loss_of_every_run() {
+        let text = "run_number,start_time,end_of_run,file_size,storage_cloud_status\n\
+                    1,2024-01-01 00:00:00,2024-01-01 00:05:00,10,1\n";
+        let said = |columns: &Columns| -> Vec<String> {
+            let book = RunBook::parse(text, columns).unwrap();
+            book.complaints.iter().map(ToString::to_string).collect()
+        };
+        let missed = "line 1: there is no column `stop_time`: the end is not known of any run";
+        assert_eq!(said(&Columns::default()), [missed]);
+        let named = Columns::set("stop = \"end_of_run\"").unwrap();
+        assert_eq!(said(&named), [""; 0]);
     }
 }

@@ -10,8 +10,8 @@ use aquifer_schemas::{RunId, RunState};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::open_catalogue;
 use super::runs::{detail, other_versions, say_quarantined};
+use super::{open_catalogue, run_id};
 use crate::cli::RunArg;
 use crate::config::Config;
 use crate::output;
@@ -38,8 +38,9 @@ struct Explained<'a> {
 
 /// Tells the story.
 pub(super) async fn run(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
+    let id = run_id(&config, &args.run)?;
     let catalogue = open_catalogue(&config).await?;
-    let detail = detail(&config, &catalogue, &args.run).await?;
+    let detail = detail(&catalogue, &id).await?;
     let trace_id = trace_id(&detail);
     let spans = match &trace_id {
         Some(id) => read_trace(&config.telemetry.traces_dir, id).unwrap_or_default(),

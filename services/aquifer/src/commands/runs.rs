@@ -31,8 +31,9 @@ struct Shown<'a> {
 }
 
 async fn show(config: Config, args: RunArg) -> anyhow::Result<ExitCode> {
+    let id = run_id(&config, &args.run)?;
     let catalogue = open_catalogue(&config).await?;
-    let detail = detail(&config, &catalogue, &args.run).await?;
+    let detail = detail(&catalogue, &id).await?;
     let row = &detail.row;
     let periods = periods::of_run(&catalogue, row).await?;
     if args.json {
@@ -147,14 +148,9 @@ pub(super) fn other_versions(versions: &[RunRow], run: &RunId) -> String {
     others.join(", ")
 }
 
-/// All that the catalogue knows of the run that `text` means.
-pub(super) async fn detail(
-    config: &Config,
-    catalogue: &Catalogue,
-    text: &str,
-) -> anyhow::Result<RunDetail> {
-    let id = run_id(config, text)?;
-    catalogue.run_detail(&id).await?.ok_or_else(|| {
+/// All that the catalogue knows of a run.
+pub(super) async fn detail(catalogue: &Catalogue, id: &RunId) -> anyhow::Result<RunDetail> {
+    catalogue.run_detail(id).await?.ok_or_else(|| {
         Hinted::new(
             format!("run {id} is not in the catalogue"),
             "`aquifer runs list` shows what is; `aquifer audit` finds what should be",
