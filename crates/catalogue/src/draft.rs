@@ -57,6 +57,7 @@ pub(crate) struct Draft {
     /// State and revision in the catalogue; `None` if the run is new.
     pub(crate) before: Option<(RunState, u64)>,
     pub(crate) attributes: BTreeMap<String, Attribute>,
+    /// Those that are new, have another value, or are no more.
     pub(crate) changed_attributes: Vec<String>,
     pub(crate) files: Vec<Kept<FileRow>>,
     pub(crate) replicas: Vec<Kept<ReplicaRow>>,
@@ -155,6 +156,16 @@ impl Draft {
                 self.changed_attributes.push(name.clone());
                 self.changed = true;
             }
+        }
+    }
+
+    /// Gives up the attributes that `stale` names.
+    pub(crate) fn forget_attributes(&mut self, stale: impl Fn(&str) -> bool) {
+        let names: Vec<String> = self.attributes.keys().cloned().collect();
+        for name in names.into_iter().filter(|name| stale(name)) {
+            self.attributes.remove(&name);
+            self.changed_attributes.push(name);
+            self.changed = true;
         }
     }
 

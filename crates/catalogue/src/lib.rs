@@ -42,7 +42,10 @@ mod walk;
 mod work;
 mod writers;
 
-pub use adopt::{Adopted, AdoptedCopy, AdoptedRun, Adoption, BOOK_START, BOOK_STOP, Sighting};
+pub use adopt::{
+    Adopted, AdoptedCopy, AdoptedRun, Adoption, BOOK_AMBIGUOUS, BOOK_CLOCK, BOOK_NEGATIVE_DURATION,
+    BOOK_NEVER_ENDED, BOOK_START, BOOK_STOP, Sighting,
+};
 pub use catalogue::Catalogue;
 pub use config::{CatalogueConfig, Tls};
 pub use error::CatalogueError;

@@ -59,6 +59,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     18 "runlog_view" "V0018__runlog_view.sql",
     19 "hooks" "V0019__hooks.sql",
     20 "work_outcomes" "V0020__work_outcomes.sql",
+    21 "one_attribute_index" "V0021__one_attribute_index.sql",
 };
 
 /// Version of the schema that this program needs.
@@ -301,6 +302,9 @@ mod tests {
             assert!(idempotent, "{}", migration.name);
             assert!(!text.trim_end().ends_with(';'), "{}", migration.name);
         }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files = std::fs::read_dir(folder).unwrap();
+        assert_eq!(files.count(), MIGRATIONS.len(), "a file that is not listed");
     }
 
     #[test]

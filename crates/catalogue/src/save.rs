@@ -156,6 +156,7 @@ fn unsaved(run: &RunId, revision: u64) -> CatalogueError {
 }
 
 async fn save_attributes(tx: &mut Transaction<'_>, drafts: &[Draft]) -> Result<(), CatalogueError> {
+    delete_attributes(tx, drafts).await?;
     let columns = [
         "run_id",
         "name",
@@ -175,6 +176,22 @@ async fn save_attributes(tx: &mut Transaction<'_>, drafts: &[Draft]) -> Result<(
             rows: drafts.flat_map(attribute_values).collect(),
         };
         insert.run(tx).await?;
+    }
+    Ok(())
+}
+
+async fn delete_attributes(
+    tx: &mut Transaction<'_>,
+    drafts: &[Draft],
+) -> Result<(), CatalogueError> {
+    for draft in drafts {
+        let changed = draft.changed_attributes.iter();
+        for name in changed.filter(|name| !draft.attributes.contains_key(*name)) {
+            let query = "DELETE FROM run_attribute WHERE run_id=? AND name=?";
+            tx.exec_drop(query, (draft.run.row, name))
+                .await
+                .map_err(CatalogueError::server("update a run"))?;
+        }
     }
     Ok(())
 }

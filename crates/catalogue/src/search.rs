@@ -19,7 +19,7 @@ use crate::rows::{RunFilter, RunRow};
 use crate::sql::Columns;
 
 use condition::Condition;
-use expression::Lead;
+use expression::{INDEX, Lead};
 
 /// Most runs of one list.
 const MOST_RUNS: u32 = 10_000;
@@ -66,9 +66,17 @@ impl Catalogue {
     pub async fn attribute_names(&self) -> Result<Vec<String>, CatalogueError> {
         // The index alone answers, and jumps from name to name.
         let query =
-            "SELECT DISTINCT name FROM run_attribute FORCE INDEX (attribute_text) ORDER BY name";
-        let rows = self.list("list attributes", query).await?;
+            format!("SELECT DISTINCT name FROM run_attribute FORCE INDEX ({INDEX}) ORDER BY name");
+        let rows = self.list("list attributes", &query).await?;
         read_all("run_attribute", rows, Columns::next)
+    }
+
+    /// Types that runs have, in order.
+    pub async fn run_types(&self) -> Result<Vec<String>, CatalogueError> {
+        let query =
+            "SELECT DISTINCT run_type FROM run WHERE run_type IS NOT NULL ORDER BY run_type";
+        let rows = self.list("list types", query).await?;
+        read_all("run", rows, Columns::next)
     }
 
     /// The attribute whose index leads to the runs soonest, if one does.

@@ -12,6 +12,7 @@ pub mod http;
 pub mod https;
 pub mod metrics;
 pub mod notify;
+pub mod request;
 pub mod retry;
 pub mod service;
 pub mod tasks;

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::config::{ConfigError, DetectorConfig};
 use crate::detector::{Detector, PlannedRun, file_name};
-use crate::run_list::{DaqFile, DaqRunRecord, RunListError, RunListWriter, listed_runs};
+use crate::run_list::{DaqFile, DaqRunRecord, RunListError, RunListWriter};
 use crate::truth::{FileTruth, RunStart, RunTruth};
 
 /// Given the time at which something is due, may wait, and says what time it is.
@@ -77,15 +77,11 @@ impl Daq {
     pub fn new(config: DetectorConfig, buffer: &Path, run_list: &Path) -> Result<Self, DaqError> {
         let mut detector = Detector::new(config)?;
         std::fs::create_dir_all(buffer).map_err(|source| failed(buffer, source))?;
-        let (mut list, records) = RunListWriter::open(run_list, detector.config().fsync)?;
-        let newest = records.iter().map(|record| record.number).max();
+        let fsync = detector.config().fsync;
+        let (list, newest) =
+            RunListWriter::resume(run_list, fsync, |run| as_it_stands(buffer, run))?;
         if let Some(newest) = newest.filter(|newest| *newest >= detector.next_number()) {
             detector.resume_at(newest + 1);
-        }
-        for run in listed_runs(records) {
-            if run.ended_at.is_none() {
-                list.append(&as_it_stands(buffer, run)?)?;
-            }
         }
         Ok(Self {
             detector,

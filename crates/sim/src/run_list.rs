@@ -135,6 +135,23 @@ impl RunListWriter {
         Ok((writer, read_run_list(path)?))
     }
 
+    /// Opens the list for a DAQ that starts: a run that another one left without its end
+    /// gets the one that `end` finds for it. Gives the highest number that was used.
+    pub(crate) fn resume<E: From<RunListError>>(
+        path: &Path,
+        fsync: bool,
+        end: impl Fn(DaqRunRecord) -> Result<DaqRunRecord, E>,
+    ) -> Result<(Self, Option<RunNumber>), E> {
+        let (mut list, records) = Self::open(path, fsync)?;
+        let newest = records.iter().map(|record| record.number).max();
+        for run in listed_runs(records) {
+            if run.ended_at.is_none() {
+                list.append(&end(run)?)?;
+            }
+        }
+        Ok((list, newest))
+    }
+
     pub(crate) fn append(&mut self, record: &DaqRunRecord) -> Result<(), RunListError> {
         let append = || {
             let mut line = serde_json::to_vec(record)?;

@@ -52,6 +52,18 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// An element that does all of it.
+    pub const ALL: Self = Self {
+        refuses_wrong_checksum: true,
+        refuses_wrong_full_object_checksum: true,
+        conditional_put: true,
+        conditional_complete: true,
+        echoes_checksum: true,
+        lists_multipart: true,
+        deletes: true,
+        unsigned_payload: true,
+    };
+
     /// Whether a checksum sent along is proof, for objects written in either way.
     pub fn enforces_checksums(&self) -> bool {
         self.refuses_wrong_checksum && self.refuses_wrong_full_object_checksum

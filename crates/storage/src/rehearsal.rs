@@ -117,20 +117,11 @@ impl StorageElement for Rehearsal {
     }
 
     fn capabilities(&self) -> Option<Capabilities> {
-        Some(Capabilities {
-            refuses_wrong_checksum: true,
-            refuses_wrong_full_object_checksum: true,
-            conditional_put: true,
-            conditional_complete: true,
-            echoes_checksum: true,
-            lists_multipart: true,
-            deletes: true,
-            unsigned_payload: true,
-        })
+        Some(Capabilities::ALL)
     }
 
     async fn probe(&self) -> Result<Capabilities, StorageError> {
-        Ok(self.capabilities().unwrap_or_default())
+        Ok(Capabilities::ALL)
     }
 
     async fn ensure_location(&self) -> Result<(), StorageError> {

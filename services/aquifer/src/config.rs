@@ -8,6 +8,7 @@ use std::time::Duration;
 use aquifer_bus::KafkaConfig;
 use aquifer_catalogue::CatalogueConfig;
 use aquifer_m2c::M2cConfig;
+use aquifer_monitor::MonitorConfig;
 use aquifer_profile::{Classifier, Experiment, Fault};
 use aquifer_relay::RelayConfig;
 use aquifer_runtime::config::{ConfigError, Origins, Sources, load_with_origins};
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub m2c: M2cConfig,
     /// The publisher of the catalogue's announcements.
     pub relay: RelayConfig,
+    /// The API.
+    pub monitor: MonitorConfig,
     /// What `aquifer audit` compares.
     pub audit: AuditConfig,
     /// The file it was read from; `None` if there was none.
@@ -88,6 +91,7 @@ impl Default for Config {
             storage: S3Config::default(),
             m2c: M2cConfig::default(),
             relay: RelayConfig::default(),
+            monitor: MonitorConfig::default(),
             audit: AuditConfig::default(),
             file: None,
             origins: Origins::default(),

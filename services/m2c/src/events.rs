@@ -169,8 +169,11 @@ pub(crate) fn sampled() {
     counter!(names::SLOW_SAMPLES).increment(1);
 }
 
-pub(crate) fn file_waits(run: &RunId, name: &FileName, why: &str) {
-    tracing::warn!(%run, file = %name, why, "file not stored yet");
+/// Counted each time, and said when it is news.
+pub(crate) fn file_waits(run: &RunId, name: &FileName, why: &str, news: bool) {
+    if news {
+        tracing::warn!(%run, file = %name, why, "file not stored yet");
+    }
     counter!(names::FILES_DELAYED).increment(1);
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use aquifer_digest::FileIdentity;
 use aquifer_runtime::config::Secret;
 use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::request::{BadField, has_token, is_json, parse};
 use aquifer_runtime::trace::TraceParent;
 use aquifer_schemas::RunNumber;
 use axum::body::Bytes;
@@ -24,7 +25,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::announcement::{self, Impossible, Meaning, Reason};
@@ -104,15 +104,10 @@ impl Door {
 impl Desk {
     /// Lets in who has the token and says that it speaks JSON.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        let wanted = self.token.reveal();
-        if !wanted.is_empty() && !given.is_some_and(|given| same(given, wanted)) {
+        if !self.token.is_empty() && !has_token(headers, &self.token) {
             return Err(Refusal::Stranger);
         }
-        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if kind.eq_ignore_ascii_case("application/json") {
+        if is_json(headers) {
             Ok(())
         } else {
             Err(Refusal::NotJson)
@@ -273,24 +268,10 @@ fn producer(edge: &Edge) -> String {
     format!("http:{}", edge.signals.producer)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        Refusal::Impossible(Impossible {
-            field: if field == "." { String::new() } else { field },
-            reason: error.into_inner().to_string(),
-        })
-    })
-}
-
-/// Compares in a time that does not tell where they differ.
-fn same(given: &str, wanted: &str) -> bool {
-    let differing = given
-        .bytes()
-        .zip(wanted.bytes())
-        .fold(0, |differing, (a, b)| differing | (a ^ b));
-    given.len() == wanted.len() && differing == 0
+impl From<BadField> for Refusal {
+    fn from(BadField { field, reason }: BadField) -> Self {
+        Self::Impossible(Impossible { field, reason })
+    }
 }
 
 impl From<Impossible> for Refusal {

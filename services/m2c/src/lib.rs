@@ -111,10 +111,10 @@ pub use purge::TRASH;
 pub use rules::BufferRules as Rules;
 pub use said::Said;
 pub use shadow::{ShadowFate, ShadowFile, ShadowObject, ShadowRun};
-pub use status::{Backlog, FileCounts, LastStored, OldestRun, Status};
+pub use status::{Backlog, FileCounts, HeldUp, LastStored, OldestRun, Status};
 pub use stream::{StreamConfig, StreamEncoding};
 pub use tap::{SlowBank, TapConfig};
-pub use told::Told;
+pub use told::{Told, UNREADABLE};
 pub use watch::WatchConfig;
 
 /// Pause before a consumer that cannot go on is made anew.

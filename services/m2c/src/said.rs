@@ -2,7 +2,7 @@
 //! ODB at begin and end, and of the run's metadata file.
 //!
 //! A file that is damaged, or is not what the profile takes it for, says nothing; that is
-//! no reason not to store it. Secrets are left out, by the rule of
+//! no reason not to store it. That a metadata file cannot be read is told. Secrets are left out, by the rule of
 //! [`aquifer_schemas::redact`].
 
 use std::collections::BTreeMap;
@@ -39,6 +39,9 @@ pub struct Said {
     /// Values of the metadata file, by JSON pointer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
+    /// Why nothing of the metadata file can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// Whether it was closed when it was looked into.
     pub closed: bool,
 }
@@ -61,7 +64,10 @@ impl Said {
         };
         match &questions.metadata {
             Some((template, pointers)) if template.matches(name.as_str()).is_some() => {
-                said.metadata = metadata(path, pointers);
+                match metadata(path, pointers) {
+                    Ok(values) => said.metadata = values,
+                    Err(why) => said.unreadable = Some(why),
+                }
             }
             _ => {
                 said.begin = at_begin(path, run, &questions.odb_begin);
@@ -147,28 +153,30 @@ fn value_of(node: OdbNode<'_>) -> Option<Value> {
         .or_else(|| node.to_text().map(Value::Text))
 }
 
-fn metadata(path: &Path, pointers: &[String]) -> BTreeMap<String, Value> {
-    let found = || {
-        let (file, identity) = open_regular(path).ok()?;
-        if identity.size > LARGEST_METADATA {
-            return None;
-        }
-        let mut text = Vec::new();
-        file.take(LARGEST_METADATA).read_to_end(&mut text).ok()?;
-        let document: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        let found = pointers.iter().filter_map(|pointer| {
-            let value = match document.pointer(pointer)? {
-                serde_json::Value::Null => return None,
-                serde_json::Value::Bool(flag) => Value::Bool(*flag),
-                serde_json::Value::Number(number) => Value::number(number.as_f64()?),
-                serde_json::Value::String(text) => Value::Text(text.clone()),
-                other => Value::Text(other.to_string()),
-            };
-            Some((pointer.clone(), clean(pointer, value)))
-        });
-        Some(found.collect())
-    };
-    found().unwrap_or_default()
+/// The values at `pointers`; what is not there is left out. Errors say why the file cannot
+/// be read.
+fn metadata(path: &Path, pointers: &[String]) -> Result<BTreeMap<String, Value>, String> {
+    let (file, identity) = open_regular(path).map_err(|error| error.to_string())?;
+    if identity.size > LARGEST_METADATA {
+        let size = identity.size;
+        return Err(format!("{size} bytes are more than {LARGEST_METADATA}"));
+    }
+    let mut text = Vec::new();
+    let read = file.take(LARGEST_METADATA).read_to_end(&mut text);
+    read.map_err(|error| error.to_string())?;
+    let document: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| format!("not JSON: {error}"))?;
+    let found = pointers.iter().filter_map(|pointer| {
+        let value = match document.pointer(pointer)? {
+            serde_json::Value::Null => return None,
+            serde_json::Value::Bool(flag) => Value::Bool(*flag),
+            serde_json::Value::Number(number) => Value::number(number.as_f64()?),
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            other => Value::Text(other.to_string()),
+        };
+        Some((pointer.clone(), clean(pointer, value)))
+    });
+    Ok(found.collect())
 }
 
 /// Without secrets, and not longer than is kept.

@@ -118,9 +118,7 @@ fn the_metadata_file_tells_what_is_asked() {
     };
     let said = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        Said::of_closed(&questions, 7, &name, &path)
-            .unwrap()
-            .metadata
+        Said::of_closed(&questions, 7, &name, &path).unwrap()
     };
     let found = said(
         r#"{"mode":"LED","hv":{"cathode":-12.5},"on":true,"tags":["a",1],"token":"abc","nothing":null}"#,
@@ -133,8 +131,12 @@ fn the_metadata_file_tells_what_is_asked() {
         ("/token", text("***")),
     ];
     let expected = expected.map(|(pointer, value)| (pointer.to_owned(), value));
-    assert_eq!(found, BTreeMap::from(expected));
-    assert!(said("{ \"mode\": ").is_empty());
-    assert!(said("[]").is_empty());
+    assert_eq!(found.metadata, BTreeMap::from(expected));
+    assert_eq!(found.unreadable, None);
+    let torn = said("{ \"mode\": ");
+    assert!(torn.metadata.is_empty());
+    assert!(torn.unreadable.unwrap().contains("not JSON"));
+    let empty = said("[]");
+    assert!(empty.metadata.is_empty() && empty.unreadable.is_none());
     assert!(Said::of_closed(&questions, 7, &name, &folder.path().join("x")).is_err());
 }

@@ -280,7 +280,7 @@ impl Store {
                     .await
             }
             Err(error) => {
-                events::file_waits(run, name, &error.to_string());
+                self.held_up(run, name, &error.to_string());
                 Err(Halt::Later(LOOK_AGAIN))
             }
         }
@@ -292,7 +292,7 @@ impl Store {
             Ok(()) => Ok(()),
             Err(StreamError::Draining) => Err(Halt::Draining),
             Err(error) => {
-                events::file_waits(run, name, &error.to_string());
+                self.held_up(run, name, &error.to_string());
                 Err(Halt::Later(LOOK_AGAIN))
             }
         }
@@ -335,6 +335,7 @@ impl Store {
     ) -> Result<(), Halt> {
         crash_point(steps::FILE_VISIBLE);
         let name = &source.file.name;
+        self.edge.seen.let_go(run, name);
         let facts = StoredFacts {
             identity: object.sealed.identity(),
             disk: (source.disk != *name).then(|| source.disk.clone()),
@@ -381,8 +382,13 @@ impl Store {
             let summary = format!("file `{}` of run {run} waits: {reason}", file.name);
             self.say_not_stored(run, &file.name, summary).await;
         }
-        events::file_waits(run, &file.name, &reason);
+        self.held_up(run, &file.name, &reason);
         Err(Halt::Later(LOOK_AGAIN))
+    }
+
+    fn held_up(&self, run: &RunId, name: &FileName, why: &str) {
+        let news = self.edge.seen.held_up(run, name, why);
+        events::file_waits(run, name, why, news);
     }
 
     async fn file_not_stored(
@@ -402,7 +408,7 @@ impl Store {
                         .quarantine(run, source, FileState::Vanished, reason)
                         .await;
                 }
-                events::file_waits(run, name, &error.to_string());
+                self.held_up(run, name, &error.to_string());
                 Err(Halt::Later(LOOK_AGAIN))
             }
             StorageError::SourceChanged { .. } => {
@@ -414,7 +420,7 @@ impl Store {
                     self.quarantine(run, source, FileState::Changed, reason)
                         .await
                 } else {
-                    events::file_waits(run, name, &reason);
+                    self.held_up(run, name, &reason);
                     Err(Halt::Later(LOOK_AGAIN))
                 }
             }
@@ -425,6 +431,7 @@ impl Store {
             }
             other => {
                 events::file_needs_help(run, name, &other);
+                self.edge.seen.held_up(run, name, &other.to_string());
                 let summary = format!("file `{name}` of run {run} cannot be stored: {other}");
                 self.say_not_stored(run, name, summary).await;
                 Err(Halt::Later(HELP_NEEDED))
@@ -440,6 +447,7 @@ impl Store {
         reason: String,
     ) -> Result<(), Halt> {
         let name = &source.file.name;
+        self.edge.seen.let_go(run, name);
         let reason = self.abandon_for_good(run, name, state, reason).await?;
         events::file_quarantined(run, name, state, &reason);
         let told = format!("file {name} of run {run} is quarantined: {reason}");

@@ -15,12 +15,15 @@ use crate::naming::Naming;
 use crate::said::Said;
 use crate::secrets;
 
+/// The attribute that tells of a metadata file of which nothing could be read, and why.
+pub const UNREADABLE: &str = "metadata.unreadable";
+
 /// What is told of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// What the DAQ announced, in its own words, without secrets.
     pub announced: BTreeMap<String, String>,
-    /// The attributes that the experiment's profile names.
+    /// The attributes that the experiment's profile names, and [`UNREADABLE`].
     pub extracted: BTreeMap<String, Attribute>,
     /// Its type: by the experiment's profile, else the DAQ's word.
     pub run_type: Option<String>,
@@ -51,7 +54,8 @@ impl Told {
         let witness = Witness::of(classifier, naming, active);
         let announced = secrets::attributes(&witness.announced, active);
         let extracted = classifier.attributes(|source| witness.says(source));
-        let extracted: BTreeMap<_, _> = extracted.into_iter().map(attribute).collect();
+        let mut extracted: BTreeMap<_, _> = extracted.into_iter().map(attribute).collect();
+        extracted.extend(unreadable(active));
         let closed_by = active.closure.as_ref().map(|closure| closure.closed_by);
         let value_of = |name: &str| match name {
             "site" => Some(Value::Text(run.site.to_string())),
@@ -143,6 +147,13 @@ impl<'a> Witness<'a> {
             }
         }
     }
+}
+
+fn unreadable(active: &Active) -> Option<(String, Attribute)> {
+    let mut said = active.said.iter();
+    let (name, why) = said.find_map(|(name, said)| Some((name, said.unreadable.as_ref()?)))?;
+    let told = Attribute::text(format!("{name}: {why}"));
+    Some((UNREADABLE.to_owned(), told))
 }
 
 fn attribute(found: Extracted) -> (String, Attribute) {

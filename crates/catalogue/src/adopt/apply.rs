@@ -6,7 +6,7 @@
 use aquifer_schemas::{ClosedBy, EvidenceLevel, FileName, FileState, ReplicaState};
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::{AdoptedCopy, AdoptedRun, BOOK_START, Sighting};
+use super::facts::{AdoptedCopy, AdoptedRun, BOOK_MARKS, BOOK_START, Sighting};
 use crate::draft::{Draft, fill};
 use crate::error::CatalogueError;
 use crate::facts::Attribute;
@@ -83,7 +83,12 @@ pub(crate) fn adopt(draft: &mut Draft, run: &AdoptedRun) -> Result<(), Catalogue
         changed.push(fill(&mut row.closed_by, Some(ClosedBy::Book), false));
     }
     draft.touch(changed.contains(&true));
-    draft.set_attributes(&fit::attributes(run_type, &run.attributes), replace);
+    let attributes = fit::attributes(run_type, &run.attributes);
+    draft.set_attributes(&attributes, replace);
+    if replace {
+        draft
+            .forget_attributes(|name| BOOK_MARKS.contains(&name) && !attributes.contains_key(name));
+    }
     // Which files a recorded run has, its data have shown.
     if recorded_here && !draft.has_file(&run.file) {
         return Ok(());

@@ -15,6 +15,24 @@ pub const BOOK_START: &str = "book.start_time";
 /// End of a run in the words of its book.
 pub const BOOK_STOP: &str = "book.stop_time";
 
+/// Marks of what a book's reader found odd about a run. A later reading that does not
+/// find it takes them away.
+pub const BOOK_NEVER_ENDED: &str = "book.never_ended";
+/// See [`BOOK_NEVER_ENDED`]: it ends before it begins.
+pub const BOOK_NEGATIVE_DURATION: &str = "book.negative_duration";
+/// See [`BOOK_NEVER_ENDED`]: how its times were told where the clock was not clear.
+pub const BOOK_CLOCK: &str = "book.clock";
+/// See [`BOOK_NEVER_ENDED`]: codes that may mean two things, with both.
+pub const BOOK_AMBIGUOUS: &str = "book.ambiguous";
+
+/// All marks.
+pub(super) const BOOK_MARKS: [&str; 4] = [
+    BOOK_NEVER_ENDED,
+    BOOK_NEGATIVE_DURATION,
+    BOOK_CLOCK,
+    BOOK_AMBIGUOUS,
+];
+
 /// A run as its book has it. It began as [`BOOK_START`] among its attributes says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdoptedRun {

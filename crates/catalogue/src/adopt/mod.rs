@@ -19,7 +19,10 @@ use crate::error::CatalogueError;
 use crate::load::lock_numbers;
 use crate::save::save_all;
 
-pub use facts::{Adopted, AdoptedCopy, AdoptedRun, Adoption, BOOK_START, BOOK_STOP, Sighting};
+pub use facts::{
+    Adopted, AdoptedCopy, AdoptedRun, Adoption, BOOK_AMBIGUOUS, BOOK_CLOCK, BOOK_NEGATIVE_DURATION,
+    BOOK_NEVER_ENDED, BOOK_START, BOOK_STOP, Sighting,
+};
 
 pub(crate) use apply::{adopt, same_run, sight};
 

@@ -6,7 +6,11 @@ use mysql_async::Value;
 
 use super::condition::Condition;
 
-/// Characters of a text that its index has.
+/// The index of names and values. A value that is no text stands there under a text of
+/// NULL, one that is no number under a number of NULL.
+pub(super) const INDEX: &str = "attribute_value";
+
+/// Characters of a text that the index has.
 const INDEXED: usize = 64;
 
 /// Says of the run `r` whether it passes.
@@ -102,10 +106,9 @@ fn like(pattern: &Pattern) -> String {
     like
 }
 
-/// A test that every run of the list must pass, and that an index knows.
+/// A test that every run of the list must pass, and that the index knows.
 #[derive(Debug, Clone)]
 pub(super) struct Lead {
-    index: &'static str,
     /// On the attribute `d`, in the index's own columns.
     condition: Condition,
     /// Whether the index has the runs in the order of the list.
@@ -130,9 +133,9 @@ fn lead(of: &Test) -> Option<Lead> {
     match wanted {
         Wanted::Text(text) if ordered => {
             let key: String = text.chars().take(INDEXED).collect();
+            let equal = "d.name=? AND d.text_key=? AND d.number_value IS NULL";
             Some(Lead {
-                index: "attribute_text",
-                condition: Condition::new("d.name=? AND d.text_key=?", [name, key.into()]),
+                condition: Condition::new(equal, [name, key.into()]),
                 ordered,
             })
         }
@@ -141,9 +144,9 @@ fn lead(of: &Test) -> Option<Lead> {
             if *operator == Operator::NotEqual {
                 return None;
             }
-            let range = format!("d.name=? AND d.number_value{}?", operator.as_str());
+            let sign = operator.as_str();
+            let range = format!("d.name=? AND d.text_key IS NULL AND d.number_value{sign}?");
             Some(Lead {
-                index: "attribute_number",
                 condition: Condition::new(range, [name, (*number).into()]),
                 ordered,
             })
@@ -162,8 +165,8 @@ impl Lead {
     /// know the beginning of a text only.
     pub(super) fn from(&self) -> Condition {
         let text = format!(
-            "run_attribute d FORCE INDEX ({}) STRAIGHT_JOIN run r ON r.id=d.run_id WHERE {}",
-            self.index, self.condition.text
+            "run_attribute d FORCE INDEX ({INDEX}) STRAIGHT_JOIN run r ON r.id=d.run_id WHERE {}",
+            self.condition.text
         );
         Condition::new(text, self.condition.values.clone())
     }
@@ -180,8 +183,8 @@ impl Lead {
     /// The runs that it leads to, at most so many.
     pub(super) fn count(&self, most: u64) -> Condition {
         let text = format!(
-            "SELECT 1 FROM run_attribute d FORCE INDEX ({}) WHERE {} LIMIT {most}",
-            self.index, self.condition.text
+            "SELECT 1 FROM run_attribute d FORCE INDEX ({INDEX}) WHERE {} LIMIT {most}",
+            self.condition.text
         );
         Condition::new(text, self.condition.values.clone())
     }

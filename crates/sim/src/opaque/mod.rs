@@ -17,16 +17,14 @@ use std::time::Duration;
 
 use aquifer_digest::Digests;
 use aquifer_profile::{FileTemplate, RunNumbers};
-use aquifer_schemas::{
-    ClosedBy, ClosedFile, FileName, RunClosed, RunNumber, RunOpened, Site, WordError,
-};
+use aquifer_schemas::{FileName, RunNumber, Site, WordError};
 use jiff::Timestamp;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use crate::daq::{DaqError, Pace, failed};
-use crate::run_list::{DaqFile, DaqRunRecord, RunListWriter, listed_runs};
+use crate::run_list::{DaqFile, DaqRunRecord, RunListWriter};
 use crate::truth::FileTruth;
 
 /// What is in the files.
@@ -117,18 +115,15 @@ impl OpaqueDaq {
     /// because the DAQ was killed, is ended with the files that are complete.
     pub fn new(config: OpaqueConfig, buffer: &Path, run_list: &Path) -> Result<Self, DaqError> {
         std::fs::create_dir_all(buffer).map_err(|source| failed(buffer, source))?;
-        let (mut list, records) = RunListWriter::open(run_list, config.fsync)?;
-        let newest = records.iter().map(|record| record.number).max();
-        for run in listed_runs(records) {
-            if run.ended_at.is_none() {
-                list.append(&DaqRunRecord {
-                    ended_at: Some(run.started_at),
-                    files: complete_files(&config, buffer, run.number)?,
-                    crashed: true,
-                    ..run
-                })?;
-            }
-        }
+        let as_it_stands = |run: DaqRunRecord| {
+            Ok::<_, DaqError>(DaqRunRecord {
+                ended_at: Some(run.started_at),
+                files: complete_files(&config, buffer, run.number)?,
+                crashed: true,
+                ..run
+            })
+        };
+        let (list, newest) = RunListWriter::resume(run_list, config.fsync, as_it_stands)?;
         Ok(Self {
             next_number: config.first_run.max(newest.map_or(0, |newest| newest + 1)),
             next_start: config.first_start,
@@ -349,51 +344,5 @@ fn record(run: &OpaqueRun, ended: bool) -> DaqRunRecord {
         ended_at: ended.then_some(run.ended_at),
         files: files.collect(),
         crashed: false,
-    }
-}
-
-impl OpaqueRun {
-    /// The announcement that it began, by `producer`.
-    pub fn opened(&self, producer: &str) -> RunOpened {
-        RunOpened {
-            event_id: self.event("opened"),
-            site: self.site.clone(),
-            run: self.number,
-            version: 0,
-            started_at: self.started_at,
-            run_type: None,
-            attributes: self.attributes.clone(),
-            producer: producer.to_owned(),
-        }
-    }
-
-    /// The announcement that it ended, by `producer`. Its files lie in `buffer`.
-    pub fn closed(&self, producer: &str, buffer: Option<&str>) -> RunClosed {
-        let files = self.files.iter().map(|file| ClosedFile {
-            name: file.name.clone(),
-            size: Some(file.size),
-            crc32c: Some(file.crc32c.to_string()),
-        });
-        RunClosed {
-            event_id: self.event("closed"),
-            site: self.site.clone(),
-            run: self.number,
-            version: 0,
-            revision: 0,
-            started_at: Some(self.started_at),
-            ended_at: self.ended_at,
-            run_type: None,
-            closed_by: ClosedBy::Daq,
-            buffer: buffer.map(str::to_owned),
-            files: files.collect(),
-            events: Some(self.events),
-            attributes: self.attributes.clone(),
-            producer: producer.to_owned(),
-        }
-    }
-
-    fn event(&self, transition: &str) -> uuid::Uuid {
-        let run = format!("daq:{}/{}@{}", self.site, self.number, self.started_at);
-        aquifer_schemas::event_id(&run, transition, 0)
     }
 }

@@ -12,17 +12,6 @@ use bytes::Bytes;
 use crate::fake::{Fake, Faults};
 use crate::files::{Files, PART, content, key, s3, store};
 
-const HONEST: Capabilities = Capabilities {
-    refuses_wrong_checksum: true,
-    refuses_wrong_full_object_checksum: true,
-    conditional_put: true,
-    conditional_complete: true,
-    echoes_checksum: true,
-    lists_multipart: true,
-    deletes: true,
-    unsigned_payload: true,
-};
-
 async fn probed(faults: Faults) -> (Capabilities, Fake) {
     let fake = Fake::start().await;
     fake.set(faults);
@@ -53,12 +42,12 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
         ..Faults::default()
     };
     let cases = [
-        (Faults::default(), HONEST),
+        (Faults::default(), Capabilities::ALL),
         (
             exacting,
             Capabilities {
                 unsigned_payload: false,
-                ..HONEST
+                ..Capabilities::ALL
             },
         ),
         (
@@ -66,14 +55,14 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
             Capabilities {
                 refuses_wrong_checksum: false,
                 refuses_wrong_full_object_checksum: false,
-                ..HONEST
+                ..Capabilities::ALL
             },
         ),
         (
             half_lying,
             Capabilities {
                 refuses_wrong_full_object_checksum: false,
-                ..HONEST
+                ..Capabilities::ALL
             },
         ),
         (
@@ -81,14 +70,14 @@ async fn the_probe_sees_through_each_lie_and_leaves_nothing_behind() {
             Capabilities {
                 conditional_put: false,
                 conditional_complete: false,
-                ..HONEST
+                ..Capabilities::ALL
             },
         ),
         (
             forgetful,
             Capabilities {
                 echoes_checksum: false,
-                ..HONEST
+                ..Capabilities::ALL
             },
         ),
     ];

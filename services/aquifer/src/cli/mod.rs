@@ -150,6 +150,8 @@ pub(crate) enum Command {
     M2c(M2cArgs),
     /// Run the publisher of the catalogue's announcements
     Relay(ServiceArgs),
+    /// Serve the API: runs by HTTP, and what was made from them
+    Monitor(ServiceArgs),
     /// Print completions of the command line for a shell
     Completions(CompletionsArgs),
     /// Write manual pages into a folder, one for each command

@@ -1,5 +1,8 @@
 //! What was made from runs.
 
+use std::str::FromStr as _;
+
+use aquifer_monitor::shelf::Label;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -26,11 +29,11 @@ pub(crate) struct AddProductArgs {
     #[arg(value_name = "FILE|s3://BUCKET/KEY")]
     pub source: String,
     /// What it is, such as reco or minitree
-    #[arg(long, value_parser = word)]
-    pub level: String,
+    #[arg(long, value_parser = Label::from_str)]
+    pub level: Label,
     /// Which reconstruction made it, such as std or pass7
-    #[arg(long, value_parser = word)]
-    pub pass: String,
+    #[arg(long, value_parser = Label::from_str)]
+    pub pass: Label,
     /// Its version under that name
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub version: u32,
@@ -53,15 +56,4 @@ pub(crate) struct ListProductsArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// A word that is a part of a key.
-fn word(text: &str) -> Result<String, String> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    let plain = !text.starts_with('.') && text.bytes().all(good);
-    if plain && (1..=32).contains(&text.len()) {
-        Ok(text.to_owned())
-    } else {
-        Err("it has 1 to 32 letters, digits, `_`, `.` or `-`".to_owned())
-    }
 }

@@ -89,10 +89,12 @@ pub(crate) enum ServiceName {
     M2c,
     /// The publisher of announcements
     Relay,
+    /// The API
+    Monitor,
 }
 
 impl ServiceName {
-    const ALL: [Self; 2] = [Self::M2c, Self::Relay];
+    const ALL: [Self; 3] = [Self::M2c, Self::Relay, Self::Monitor];
 }
 
 impl std::fmt::Display for ServiceName {
@@ -100,6 +102,7 @@ impl std::fmt::Display for ServiceName {
         f.pad(match self {
             Self::M2c => "m2c",
             Self::Relay => "relay",
+            Self::Monitor => "monitor",
         })
     }
 }

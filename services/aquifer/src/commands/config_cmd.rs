@@ -38,10 +38,15 @@ fn check(config: &Config, services: &[ServiceName], json: bool) -> anyhow::Resul
     }
     for service in services {
         match service {
-            ServiceName::M2c => check_m2c(config)?,
-            ServiceName::Relay => {}
+            ServiceName::M2c => {
+                check_m2c(config)?;
+                check_storage(config)?;
+                check_bus(config)?;
+            }
+            ServiceName::Relay => check_bus(config)?,
+            ServiceName::Monitor => check_storage(config)?,
         }
-        check_bus_and_catalogue(config)?;
+        check_catalogue(config)?;
         if !json {
             output::line(format!("{service}: the configuration can be used"))?;
         }
@@ -67,6 +72,11 @@ fn check_m2c(config: &Config) -> anyhow::Result<()> {
         let hint = "create it, or name the folder into which the DAQ writes".to_owned();
         return Err(config.unusable("m2c.buffer", &why, Some(hint)).into());
     }
+    Ok(())
+}
+
+/// As every service does that stores or reads back.
+fn check_storage(config: &Config) -> anyhow::Result<()> {
     S3Element::new(config.storage.clone()).map_err(|error| match error {
         // Begins with the key that is wrong.
         StorageError::Config { what, .. } => {
@@ -78,14 +88,19 @@ fn check_m2c(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As every service does when it starts; nothing is sent.
-fn check_bus_and_catalogue(config: &Config) -> anyhow::Result<()> {
+/// As every service does that has news; nothing is sent.
+fn check_bus(config: &Config) -> anyhow::Result<()> {
     if config.kafka.bootstrap_servers.is_empty() {
         return Err(config
             .unusable("kafka.bootstrap-servers", &"it must name a broker", None)
             .into());
     }
     Producer::connect(&config.kafka).map_err(|error| config.unusable("kafka", &error, None))?;
+    Ok(())
+}
+
+/// As every service does when it starts; nothing is sent.
+fn check_catalogue(config: &Config) -> anyhow::Result<()> {
     let catalogue = config.catalogue.check();
     catalogue.map_err(|error| match error {
         CatalogueError::Config { field, value, need } => {

@@ -128,6 +128,9 @@ async fn explain_nothing(catalogue: &Catalogue, filter: &RunFilter) -> anyhow::R
     if let Some(site) = &filter.site {
         require_site(catalogue, site).await?;
     }
+    if let Some(run_type) = &filter.run_type {
+        require_type(catalogue, run_type).await?;
+    }
     let Some(holds) = &filter.holds else {
         return Ok(());
     };
@@ -135,6 +138,19 @@ async fn explain_nothing(catalogue: &Catalogue, filter: &RunFilter) -> anyhow::R
         require_attribute(catalogue, name).await?;
     }
     Ok(())
+}
+
+async fn require_type(catalogue: &Catalogue, run_type: &str) -> anyhow::Result<()> {
+    let known = catalogue.run_types().await?;
+    if known.iter().any(|known| known == run_type) {
+        return Ok(());
+    }
+    let hint = if known.is_empty() {
+        "no run has a type yet".to_owned()
+    } else {
+        format!("runs are of {}", known.join(", "))
+    };
+    Err(Hinted::new(format!("no run is of type `{run_type}`"), hint).into())
 }
 
 async fn require_attribute(catalogue: &Catalogue, name: &str) -> anyhow::Result<()> {

@@ -89,6 +89,7 @@ fn with_config(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
             None => Ok(services::m2c(&config, &args)),
         },
         Command::Relay(args) => Ok(services::relay(&config, &args)),
+        Command::Monitor(args) => Ok(services::monitor(&config, &args)),
         Command::Daq(command) => daq::run(&config, &command),
         Command::Migrate(args) => block_on(migrate::run(config, args)),
         Command::Catalogue(CatalogueCommand::Rebuild(args)) => block_on(rebuild::run(config, args)),

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aquifer_catalogue::{Catalogue, CatalogueError, ElementKind, Product};
+use aquifer_digest::Crc64Nvme;
+use aquifer_monitor::shelf::{self, Known, ProductName, RunProduct, Shelf, ShelfError};
 use aquifer_schemas::RunId;
 use aquifer_storage::{
     ObjectKey, ObjectMeta, S3Element, SourceFile, StorageElement as _, StoreOptions,
 };
-use serde::Serialize;
 
 use super::{open_catalogue, run_id, select};
 use crate::cli::{AddProductArgs, ListProductsArgs, ProductsCommand};
@@ -18,14 +18,6 @@ use crate::output;
 
 /// What keys of uploaded products begin with.
 const PREFIX: &str = "products";
-
-/// A product and its run.
-#[derive(Debug, Serialize)]
-struct Listed {
-    run: RunId,
-    #[serde(flatten)]
-    product: Product,
-}
 
 /// Records a product, or lists them.
 pub(super) async fn run(config: Config, command: ProductsCommand) -> anyhow::Result<ExitCode> {
@@ -37,41 +29,33 @@ pub(super) async fn run(config: Config, command: ProductsCommand) -> anyhow::Res
 }
 
 async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
-    let run = run_id(config, &args.run)?;
-    let catalogue = open_catalogue(config).await?;
-    if catalogue.run(&run).await?.is_none() {
-        return Err(CatalogueError::UnknownRun { run }.into());
-    }
+    let id = run_id(config, &args.run)?;
     let element = S3Element::new(config.storage.clone())?;
-    let (key, size, crc64nvme) = match args.source.strip_prefix("s3://") {
-        Some(place) => {
-            let key = adopted(&element, place)?;
-            let read = element.read_back(&key).await?;
-            (key, read.size, read.crc64nvme)
-        }
-        None => upload(&element, &run, args).await?,
-    };
-    let product = Product {
+    let shelf = Shelf::new(open_catalogue(config).await?, element);
+    shelf.run(&id).await?;
+    let name = ProductName {
         level: args.level.clone(),
         pass: args.pass.clone(),
         version: args.version,
-        element: element.name().to_owned(),
-        bucket: Some(element.location().to_owned()),
-        location: key.to_string(),
-        size,
-        crc64nvme: crc64nvme.to_string(),
     };
-    let new = record(&catalogue, &element, &run, &product).await?;
+    let (recorded, new) = if args.source.starts_with("s3://") {
+        let adopted = shelf.adopt(&id, &name, &args.source, Known::default());
+        adopted.await.map_err(hinted)?
+    } else {
+        let (key, size, crc64nvme) = upload(shelf.element(), &id, &name, &args.source).await?;
+        shelf.record(&id, &name, &key, size, crc64nvme).await?
+    };
     if args.json {
-        return output::json(&Listed { run, product });
+        return output::json(&recorded);
     }
+    let RunProduct { run, product } = recorded;
     let done = if new { "recorded" } else { "was recorded" };
     output::line(format!(
         "{run} {} {} v{} {done}: s3://{}/{}, {}, crc64nvme {}",
         product.level,
         product.pass,
         product.version,
-        element.location(),
+        shelf.element().location(),
         product.location,
         output::size(product.size),
         product.crc64nvme
@@ -79,31 +63,32 @@ async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The key of an object of the configured bucket.
-fn adopted(element: &S3Element, place: &str) -> anyhow::Result<ObjectKey> {
-    let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
-    if bucket != element.location() {
-        let what = format!("bucket `{bucket}` is not the configured one");
-        let hint = format!(
-            "`storage.bucket` is `{}`; fetch the object and add it as a file",
-            element.location()
-        );
-        return Err(Hinted::usage(what, hint).into());
-    }
-    Ok(key.parse()?)
+/// What to do about an object that is not taken.
+fn hinted(error: ShelfError) -> anyhow::Error {
+    let ShelfError::OtherBucket { bucket, configured } = error else {
+        return error.into();
+    };
+    let what = format!("bucket `{bucket}` is not the configured one");
+    let hint = format!("`storage.bucket` is `{configured}`; fetch the object and add it as a file");
+    Hinted::usage(what, hint).into()
 }
 
 /// Stores a file where products lie; the same file again is found there.
 async fn upload(
     element: &S3Element,
     run: &RunId,
-    args: &AddProductArgs,
-) -> anyhow::Result<(ObjectKey, u64, aquifer_digest::Crc64Nvme)> {
-    let path = Path::new(&args.source);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (level, pass, version) = (&args.level, &args.pass, args.version);
+    name: &ProductName,
+    source: &str,
+) -> anyhow::Result<(ObjectKey, u64, Crc64Nvme)> {
+    let path = Path::new(source);
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ProductName {
+        level,
+        pass,
+        version,
+    } = name;
     let key: ObjectKey = format!(
-        "{PREFIX}/{}/{:08}/v{}/{level}/{pass}/v{version}/{name}",
+        "{PREFIX}/{}/{:08}/v{}/{level}/{pass}/v{version}/{file_name}",
         run.site, run.number, run.version
     )
     .parse()?;
@@ -116,29 +101,11 @@ async fn upload(
     Ok((key, digests.size, digests.crc64nvme))
 }
 
-/// Records a product; the storage too, if no ingester has done so yet.
-async fn record(
-    catalogue: &Catalogue,
-    element: &S3Element,
-    run: &RunId,
-    product: &Product,
-) -> anyhow::Result<bool> {
-    let url = format!("s3://{}", element.location());
-    catalogue
-        .register_element(element.name(), ElementKind::S3, None, &url)
-        .await?;
-    Ok(catalogue.record_product(run, product).await?)
-}
-
 async fn list(config: &Config, args: &ListProductsArgs) -> anyhow::Result<()> {
     let catalogue = open_catalogue(config).await?;
     let mut listed = Vec::new();
     for detail in select::runs(config, &catalogue, &args.runs).await? {
-        let run = detail.row.id;
-        for product in catalogue.products(&run).await? {
-            let run = run.clone();
-            listed.push(Listed { run, product });
-        }
+        listed.extend(shelf::products(&catalogue, &detail.row.id).await?);
     }
     let wanted =
         |want: &Option<String>, have: &str| want.as_deref().is_none_or(|want| want == have);
@@ -149,7 +116,7 @@ async fn list(config: &Config, args: &ListProductsArgs) -> anyhow::Result<()> {
     if args.json {
         return output::json(&listed);
     }
-    let rows = listed.into_iter().map(|Listed { run, product }| {
+    let rows = listed.into_iter().map(|RunProduct { run, product }| {
         let place = match &product.bucket {
             Some(bucket) => format!("s3://{bucket}/{}", product.location),
             None => product.location.clone(),

@@ -38,6 +38,20 @@ pub(super) fn relay(config: &Config, args: &ServiceArgs) -> ExitCode {
     })
 }
 
+/// Runs the API.
+pub(super) fn monitor(config: &Config, args: &ServiceArgs) -> ExitCode {
+    let settings = aquifer_monitor::Settings {
+        monitor: config.monitor.clone(),
+        catalogue: config.catalogue.clone(),
+        storage: config.storage.clone(),
+    };
+    let api = aquifer_monitor::Api::default();
+    let service = config.service("monitor", config.monitor.listen);
+    start(service, api.routes(), args, |context| {
+        aquifer_monitor::run(settings, api, context)
+    })
+}
+
 /// Runs a service until it is told to stop, or its starter is gone. `routes` are more
 /// pages at its address.
 fn start<F, Running>(

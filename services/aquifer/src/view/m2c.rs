@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use aquifer_m2c::{DiskStatus, InForce, PartStatus, Status};
+use aquifer_m2c::{DiskStatus, HeldUp, InForce, PartStatus, Status};
 use jiff::Timestamp;
 
 use crate::output;
@@ -36,6 +36,9 @@ pub(crate) fn describe(status: &Status) -> String {
         output::time(status.at)
     ));
     line(format!("only here    {}", only_here(status)));
+    for HeldUp { run, file, why } in &status.held_up {
+        line(format!("held up      {file} of {run}: {why}"));
+    }
     line(format!("last stored  {}", last_stored(status)));
     let files = status.files;
     line(format!(
@@ -176,6 +179,7 @@ mod tests {
             shadow: false,
             safe_to_switch_off: true,
             reasons: Vec::new(),
+            held_up: Vec::new(),
             parts: ["storage", "catalogue", "bus"]
                 .map(|name| part(name, "2026-11-20T07:58:00Z", None))
                 .into(),
@@ -249,6 +253,11 @@ mod tests {
             filling_bytes_per_s: Some(1.8e6),
             full_in_secs: Some(166_666),
         });
+        status.held_up = vec![HeldUp {
+            run: "LNGS/43001".parse().unwrap(),
+            file: "run43001.mid".parse().unwrap(),
+            why: "side file `/data/run43001.mid.crc32c`: `oops` is no CRC-32C".to_owned(),
+        }];
         status.letters = 3;
         status.samples = 5_808;
         insta::assert_snapshot!(describe(&status));

@@ -155,19 +155,6 @@ mod tests {
         lines.collect::<String>() + &findings.races()
     }
 
-    fn honest() -> Capabilities {
-        Capabilities {
-            refuses_wrong_checksum: true,
-            refuses_wrong_full_object_checksum: true,
-            conditional_put: true,
-            conditional_complete: true,
-            echoes_checksum: true,
-            lists_multipart: true,
-            deletes: true,
-            unsigned_payload: true,
-        }
-    }
-
     #[test]
     fn an_honest_server() {
         let races = Races {
@@ -175,7 +162,7 @@ mod tests {
             writers: 8,
             ..Races::default()
         };
-        let findings = findings(honest(), races);
+        let findings = findings(Capabilities::ALL, races);
         assert!(findings.is_safe());
         insta::assert_snapshot!(table(&findings));
     }
@@ -195,7 +182,7 @@ mod tests {
             lost_by_put: 1,
             lost_by_complete: 2,
         };
-        let findings = findings(honest(), races);
+        let findings = findings(Capabilities::ALL, races);
         assert!(!findings.capabilities.conditional_put);
         assert!(!findings.capabilities.conditional_complete);
         assert!(!findings.is_safe());

@@ -1,16 +1,15 @@
 //! The ingester alone at the detector: started while nothing of the middle can be
 //! reached, for days, and told of runs by a script.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use aquifer_stack::{LinkMode, LinkProxy, Server};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, Service, pause, take};
+use crate::web::{ask, free_address};
 
 /// Four days of a run every hour and a half, in seconds that pass at once: the files are
 /// that old.
@@ -58,12 +57,6 @@ impl Deployment {
         (links, settings.into())
     }
 
-    /// An address for the ingester that nobody else has.
-    fn free_address() -> SocketAddr {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    }
-
     fn ingester(&self, listen: SocketAddr, settings: &[String], crash_at: Option<&str>) -> Service {
         let listen = format!("m2c.listen={listen}");
         let settings = settings.iter().chain([&listen]);
@@ -71,27 +64,6 @@ impl Deployment {
         let crash_at = crash_at.map(|step| ("AQUIFER_CRASH_AT", step));
         self.service_with("m2c", &flags, crash_at)
     }
-}
-
-/// Asks the ingester; the status and the body of its answer, or none.
-fn ask(listen: SocketAddr, method: &str, page: &str, body: &str) -> Option<(u16, Value)> {
-    let mut stream = TcpStream::connect(listen).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let mut request = format!("{method} {page} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n");
-    let length = body.len();
-    write!(
-        request,
-        "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    let body = answer.split_once("\r\n\r\n")?.1;
-    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }
 
 /// CPU seconds and resident MiB of a process.
@@ -116,7 +88,7 @@ fn four_days_without_network_and_everything_catches_up_in_any_order() {
     let deployment = Deployment::start();
     let (links, mut settings) = deployment.linked(LinkMode::Refuse);
     settings.push("m2c.watch.unreachable-after-mins=0".to_owned());
-    let listen = Deployment::free_address();
+    let listen = free_address();
     // Cold start: everything is missing, each in another way.
     links.bus.set(LinkMode::BlackHole);
     settings.push("catalogue.host=no-such-host.invalid".to_owned());
@@ -218,7 +190,7 @@ fn four_days_without_network_and_everything_catches_up_in_any_order() {
 fn a_run_announced_by_http_is_remembered_by_a_process_that_is_killed() {
     let deployment = Deployment::start();
     let (links, settings) = deployment.linked(LinkMode::Refuse);
-    let listen = Deployment::free_address();
+    let listen = free_address();
     let m2c = deployment.ingester(listen, &settings, None);
     let mut daq = deployment.daq(|config| config.frames_per_run = 1);
     let truth = take(&mut daq);

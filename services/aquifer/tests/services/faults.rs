@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::deployment::{Deployment, take};
+use crate::web::{ask, free_address};
 
 #[test]
 fn a_buffer_that_is_unmounted_is_an_outage_and_nothing_has_vanished() {
@@ -50,6 +51,30 @@ fn a_file_that_cannot_be_read_is_told_once_and_stored_when_it_can() {
     assert_eq!(deployment.signal_names(), ["file-not-stored"]);
     deployment.check_conserved(1);
     drop((m2c, relay));
+}
+
+#[test]
+fn the_status_names_a_file_that_a_broken_side_file_holds_up() {
+    let deployment = Deployment::start();
+    let truth = take(&mut deployment.daq(|config| config.frames_per_run = 1));
+    let path = deployment.buffer().join(truth.files[0].name.as_str());
+    let side_file = path.with_extension("mid.crc32c");
+    let right = fs::read(&side_file).unwrap();
+    fs::write(&side_file, "no checksum").unwrap();
+    let listen = free_address();
+    let address = format!("m2c.listen={listen}");
+    let m2c = deployment.service_set("m2c", &[&address], None);
+    let held_up = || {
+        let (_, status) = ask(listen, "GET", "/v1/status", "").unwrap_or_default();
+        status["held_up"].clone()
+    };
+    deployment.wait_until("it is named", || held_up()[0]["run"]["number"] == 1);
+    let why = held_up()[0]["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("run00001.mid.crc32c"), "{why}");
+    fs::write(&side_file, right).unwrap();
+    deployment.wait_until("stored", || deployment.count("stored") == 1);
+    assert_eq!(held_up(), serde_json::json!([]));
+    drop(m2c);
 }
 
 #[test]

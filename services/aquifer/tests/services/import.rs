@@ -241,6 +241,21 @@ fn a_bucket_and_a_tape_listing_show_what_a_book_only_says() {
     assert_eq!(audit["tally"]["adopted"], 5);
     assert_eq!(audit["tally"]["missing"], 1);
 
+    // Names alone do not say in which bucket they are.
+    let bucket = [
+        "import",
+        "listing",
+        &listing,
+        "--element",
+        "S3",
+        "--site",
+        "LAB",
+    ];
+    let output = deployment.run(&bucket);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`aquifer import bucket`"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+
     // A listing of another place must not make everything missing.
     let other = deployment.write_file("other.txt", "LNF/run00001.mid.gz\n");
     let output = deployment.run(&[

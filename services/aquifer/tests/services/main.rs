@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod analyst;
+mod api;
 mod audit;
 mod backup;
 mod command_line;
@@ -30,3 +31,4 @@ mod streaming;
 mod unit;
 mod verdict;
 mod way_of_a_run;
+mod web;

@@ -440,6 +440,9 @@ fn a_check_says_what_a_profile_makes_of_files() {
         ),
     ];
     insta::assert_snapshot!(told.join("\n"));
+    std::fs::write(buffer.join("026762/run.json"), "{\"mode\": ").unwrap();
+    let torn = profile(&["check", "xenon-like", "data/026762/run.json"], here);
+    insta::assert_snapshot!("check_of_torn_metadata", torn);
 }
 
 #[test]

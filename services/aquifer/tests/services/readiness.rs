@@ -1,37 +1,21 @@
 //! `/readyz` tells the truth while a dependency is away, and again when it is back.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use aquifer_stack::{Halt, Server};
 
 use crate::deployment::{Deployment, take};
-
-/// What `/readyz` answers; empty while nobody does.
-fn readiness(address: SocketAddr) -> String {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().unwrap_or_default()
-}
+use crate::web::{ask, free_address};
 
 fn is_ready(address: SocketAddr) -> bool {
-    readiness(address).starts_with("HTTP/1.1 200")
+    ask(address, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
 }
 
 #[test]
 fn the_relay_is_not_ready_while_catalogue_or_bus_is_away() {
     let mut deployment = Deployment::start();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let listen = format!("relay.listen={address}");
     let mut relay = deployment
         .command(&["--set", &listen, "relay", "--until-stdin-closes"])
@@ -52,11 +36,8 @@ fn the_relay_is_not_ready_while_catalogue_or_bus_is_away() {
             drop(m2c);
         }
         deployment.wait_until(component, || {
-            let answer = readiness(address);
-            let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-            let report: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-            !answer.starts_with("HTTP/1.1 200")
-                && report["components"][component]["state"] == "not-ready"
+            let (status, report) = ask(address, "GET", "/readyz", "").unwrap_or_default();
+            status == 503 && report["components"][component]["state"] == "not-ready"
         });
         let stack = &mut deployment.stack;
         let back = stack.restart(server, Halt::Kill);

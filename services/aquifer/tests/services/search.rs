@@ -120,6 +120,7 @@ fn runs_are_found_by_what_was_said_of_them() {
             deployment.said(&["runs", "list", "--where", "GEM1_V >"]),
             deployment.said(&["runs", "list", "--period", "day"]),
             deployment.said(&["runs", "list", "--site", "MOON"]),
+            deployment.said(&["runs", "list", "--type", "pedestral"]),
         ]
         .join("\n")
     );

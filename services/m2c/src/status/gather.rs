@@ -1,13 +1,14 @@
 //! Gathers the status: reads the ledger once, and looks at the files that wait.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
-use aquifer_schemas::{FileName, RunNumber};
+use aquifer_schemas::{FileName, RunId, RunNumber};
 use jiff::Timestamp;
 
 use super::safety::Moment;
-use super::{Backlog, FileCounts, LastStored, OldestRun, Status};
+use super::{Backlog, FileCounts, HeldUp, LastStored, OldestRun, Status};
 use crate::edge::Edge;
 use crate::journal::Progress;
 use crate::links::Link;
@@ -37,17 +38,19 @@ pub(crate) fn gather(edge: &Edge) -> Status {
     let mut census = census(edge);
     let (runs, to_record) = edge.journal.ledger().backlog();
     let (bytes, unsynced) = look(edge, &census.waiting);
-    let moment = {
+    let (moment, held_up) = {
         let sight = edge.seen.lock();
         census.counts.open = sight.open_count as u64;
-        Moment {
+        let held_up = sight.held_up.clone();
+        let moment = Moment {
             open_files: sight.open.clone(),
             open_runs: census.open_runs,
             unjournalled: sight.unjournalled,
             journal_error: sight.journal_error.clone(),
             unsynced,
             unseen: unseen(sight.listed, sight.list_error.as_deref()),
-        }
+        };
+        (moment, held_up)
     };
     let reasons = moment.reasons();
     let (letters, samples) = edge.spool.waiting();
@@ -59,6 +62,7 @@ pub(crate) fn gather(edge: &Edge) -> Status {
         shadow: edge.shadow,
         safe_to_switch_off: reasons.is_empty(),
         reasons,
+        held_up: still_held_up(edge, held_up),
         parts: edge.links.all().map(Link::status).into(),
         files: census.counts,
         backlog: Backlog {
@@ -73,6 +77,24 @@ pub(crate) fn gather(edge: &Edge) -> Status {
         letters: letters as u64,
         samples: samples as u64,
     }
+}
+
+/// Of the files that were held up, those that still wait: a run may have become another
+/// version meanwhile.
+fn still_held_up(edge: &Edge, held_up: BTreeMap<(RunId, FileName), String>) -> Vec<HeldUp> {
+    let ledger = edge.journal.ledger();
+    let waits = |run: &RunId, file: &FileName| {
+        let active = ledger.active(run.number);
+        active.is_some_and(|active| {
+            edge.run_id(run.number, active.version) == *run
+                && active.missing().any(|missing| missing.name == *file)
+        })
+    };
+    let held_up = held_up.into_iter();
+    let held_up = held_up.map(|((run, file), why)| HeldUp { run, file, why });
+    held_up
+        .filter(|held| waits(&held.run, &held.file))
+        .collect()
 }
 
 fn census(edge: &Edge) -> Census {

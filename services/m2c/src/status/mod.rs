@@ -5,7 +5,7 @@ mod gather;
 mod safety;
 mod seen;
 
-use aquifer_schemas::{RunId, Site};
+use aquifer_schemas::{FileName, RunId, Site};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct Status {
     pub safe_to_switch_off: bool,
     /// Why not, one sentence each, for the person who wants to.
     pub reasons: Vec<String>,
+    /// Closed files that cannot be stored as they lie there, and why: the first hundred.
+    #[serde(default)]
+    pub held_up: Vec<HeldUp>,
     /// Ways to the middle.
     pub parts: Vec<PartStatus>,
     /// Files of the buffer by state.
@@ -50,6 +53,17 @@ pub struct Status {
     pub letters: u64,
     /// Slow-control samples that wait for the bus.
     pub samples: u64,
+}
+
+/// A closed file that cannot be stored for a reason of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldUp {
+    /// Its run.
+    pub run: RunId,
+    /// The file.
+    pub file: FileName,
+    /// What is wrong with it, or with what lies beside it.
+    pub why: String,
 }
 
 /// How many files are in which state.

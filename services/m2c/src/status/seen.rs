@@ -1,13 +1,14 @@
 //! What the scan and the watch saw last, for those who ask.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use aquifer_schemas::FileName;
+use aquifer_schemas::{FileName, RunId};
 
 use crate::disk::{DiskStatus, Filling};
 
-/// Names of open files that are kept at the most.
+/// Names of files of one kind that are kept at the most.
 const MOST_NAMES: usize = 100;
 
 /// Shared by those who look and those who tell.
@@ -30,6 +31,8 @@ pub(super) struct Sight {
     pub unjournalled: usize,
     /// Why not.
     pub journal_error: Option<String>,
+    /// Why files cannot be stored as they lie there.
+    pub held_up: BTreeMap<(RunId, FileName), String>,
     disk: Option<(u64, u64)>,
     filling: Filling,
 }
@@ -63,6 +66,22 @@ impl Seen {
         let mut sight = self.lock();
         sight.unjournalled = missing;
         sight.journal_error = error;
+    }
+
+    /// A file cannot be stored, for a reason of its own; true if that is news.
+    pub(crate) fn held_up(&self, run: &RunId, file: &FileName, why: &str) -> bool {
+        let key = (run.clone(), file.clone());
+        let held_up = &mut self.lock().held_up;
+        if held_up.len() == MOST_NAMES && !held_up.contains_key(&key) {
+            return true;
+        }
+        let before = held_up.insert(key, why.to_owned());
+        before.is_none_or(|before| before != why)
+    }
+
+    /// Nothing is wrong with the file any more.
+    pub(crate) fn let_go(&self, run: &RunId, file: &FileName) {
+        self.lock().held_up.remove(&(run.clone(), file.clone()));
     }
 
     /// Free and total space of the buffer's disk, or none if it does not say.

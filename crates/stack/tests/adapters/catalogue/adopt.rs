@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use aquifer_catalogue::{
-    AdoptedCopy, AdoptedRun, Adoption, Attribute, BOOK_START, Catalogue, CatalogueError, Sighting,
+    AdoptedCopy, AdoptedRun, Adoption, Attribute, BOOK_NEVER_ENDED, BOOK_START, Catalogue,
+    CatalogueError, Sighting,
 };
 use aquifer_schemas::{
     ClosedBy, Encoding, EvidenceLevel, FileState, ReplicaState, RunId, RunState,
@@ -113,6 +114,17 @@ fn a_book_is_taken_over_once_and_not_announced() {
         assert_eq!(adopt(&catalogue, &book).await[0].1, Adoption::Changed);
         let after = detail(&catalogue, &run(1)).await;
         assert_eq!(after.row.ended_at, book[0].ended_at);
+
+        // A mark goes when the next reading of the book does not find it any more.
+        let odd = (BOOK_NEVER_ENDED.to_owned(), Attribute::bool(true));
+        book[0].attributes.extend([odd]);
+        assert_eq!(adopt(&catalogue, &book).await[0].1, Adoption::Changed);
+        let marked = detail(&catalogue, &run(1)).await;
+        assert_eq!(marked.attributes, book[0].attributes);
+        book[0].attributes.remove(BOOK_NEVER_ENDED);
+        assert_eq!(adopt(&catalogue, &book).await[0].1, Adoption::Changed);
+        let unmarked = detail(&catalogue, &run(1)).await;
+        assert_eq!(unmarked.attributes, book[0].attributes);
     });
 }
 

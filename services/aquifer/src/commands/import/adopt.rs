@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use aquifer_catalogue::{AdoptedCopy, AdoptedRun, Attribute, BOOK_START, BOOK_STOP};
+use aquifer_catalogue::{
+    AdoptedCopy, AdoptedRun, Attribute, BOOK_AMBIGUOUS, BOOK_CLOCK, BOOK_NEGATIVE_DURATION,
+    BOOK_NEVER_ENDED, BOOK_START, BOOK_STOP,
+};
 use aquifer_runbook::{Certainty, Claim, Columns, KeyTemplate, Row, Span, Store, Value};
 use aquifer_schemas::{Encoding, FileName, Site};
 use jiff::civil::DateTime;
@@ -115,16 +118,16 @@ fn attributes(row: &Row, span: &Span, columns: &Columns) -> BTreeMap<String, Att
     add(BOOK_START, clock(row.start));
     add(BOOK_STOP, clock(row.stop));
     let marked = |is: bool| is.then(|| Attribute::bool(true));
-    add("book.never_ended", marked(row.stop.is_none()));
-    add("book.negative_duration", marked(is_negative(span)));
+    add(BOOK_NEVER_ENDED, marked(row.stop.is_none()));
+    add(BOOK_NEGATIVE_DURATION, marked(is_negative(span)));
     let doubt = match certainty(span) {
         Certainty::Certain => None,
         Certainty::ByOrder => Some("the local time came twice, the order of the runs decides"),
         Certainty::Guessed => Some("the local time came twice, the first is taken"),
         Certainty::Skipped => Some("the local time was skipped in spring"),
     };
-    add("book.clock", doubt.map(Attribute::text));
-    add("book.ambiguous", ambiguous(row, columns));
+    add(BOOK_CLOCK, doubt.map(Attribute::text));
+    add(BOOK_AMBIGUOUS, ambiguous(row, columns));
     all
 }
 
@@ -225,7 +228,7 @@ mod tests {
             "not uploaded; no count of events; on the DAQ's disk: run begun and never closed"
         );
         assert_eq!(runs[0].ended_at, None);
-        assert!(runs[0].attributes.contains_key("book.never_ended"));
+        assert!(runs[0].attributes.contains_key(BOOK_NEVER_ENDED));
         assert_eq!(runs[1].copies, []);
         assert!(runs[1].ended_at < runs[1].started_at);
         assert!(runs[1].attributes.contains_key("book.negative_duration"));

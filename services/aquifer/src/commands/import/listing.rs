@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use aquifer_catalogue::{Adoption, Catalogue, ElementKind, Sighting};
+use aquifer_catalogue::{Adoption, Catalogue, ElementKind, ElementRow, Sighting};
 use aquifer_m2c::Keys;
 use aquifer_storage::{S3Config, S3Element, StorageElement as _};
 use futures::TryStreamExt as _;
@@ -131,6 +131,16 @@ pub(super) async fn file(config: &Config, args: &ImportListingArgs) -> anyhow::R
     let made_at = Timestamp::try_from(file.metadata().with_context(shown)?.modified()?)?;
     let catalogue = open_catalogue(config).await?;
     registered(&catalogue, &args.site).await?;
+    let elements = catalogue.elements().await?;
+    let is_it = |element: &ElementRow| element.name == args.element;
+    if elements
+        .iter()
+        .any(|it| is_it(it) && it.kind == ElementKind::S3)
+    {
+        let what = format!("storage element {} is a bucket", args.element);
+        let hint = "`aquifer import bucket` compares what really lies there; a list of names does not say in which bucket they are";
+        return Err(Hinted::usage(what, hint).into());
+    }
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
     let place = Place {
         site: args.site.clone(),

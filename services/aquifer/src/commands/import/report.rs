@@ -1,7 +1,11 @@
 //! What is said about a run book: how it could be read, and which losses it shows.
 
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+
 use aquifer_runbook::{
-    Certainty, Complaint, Limits, Listings, LocalSpan, Loss, LossReport, RunBook, Span, resolve,
+    Certainty, Complaint, ComplaintKind, Limits, Listings, LocalSpan, Loss, LossReport, RunBook,
+    Span, resolve,
 };
 use aquifer_schemas::RunNumber;
 use jiff::tz::TimeZone;
@@ -12,9 +16,14 @@ use crate::output;
 /// Runs that are named in a line; the rest are counted.
 const NAMED: usize = 12;
 
+/// Lines that are told of, of those with one flaw; the rest are counted.
+const TOLD: usize = 3;
+
 /// All that is said about a run book.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// IANA name of the zone in which its times are read.
+    time_zone: String,
     /// Runs, versions counted apart.
     pub runs: usize,
     /// Lines that were not as they should be.
@@ -51,7 +60,7 @@ pub(super) fn spans(book: &RunBook, zone: &TimeZone) -> Vec<Span> {
 impl Report {
     /// What `book` says, with the times of its runs; files above `upload` bytes were not
     /// uploaded.
-    pub(super) fn of(book: RunBook, spans: &[Span], upload: u64) -> Self {
+    pub(super) fn of(book: RunBook, spans: &[Span], zone: &TimeZone, upload: u64) -> Self {
         let those = |is: fn(&Span) -> bool| {
             let rows = book.rows.iter().zip(spans);
             rows.filter(|(_, span)| is(span))
@@ -60,6 +69,7 @@ impl Report {
         };
         let limits = Limits { upload };
         Self {
+            time_zone: zone.iana_name().unwrap_or("UTC").to_owned(),
             runs: book.rows.len(),
             left_out: book.complaints.iter().filter(|line| line.is_loss()).count(),
             ordered_times: those(|span| certainty(span) == Certainty::ByOrder),
@@ -75,7 +85,10 @@ impl Report {
     /// Prints it.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         let losses = &self.losses;
-        output::line(format!("{} runs", self.runs))?;
+        output::line(format!(
+            "{} runs, their times read as of {} (`--time-zone`)",
+            self.runs, self.time_zone
+        ))?;
         let lists: [(&str, &[Loss]); 6] = [
             ("never ended", &losses.never_ended),
             ("uploaded, size lost", &losses.size_lost),
@@ -107,8 +120,25 @@ impl Report {
                 code.runs, code.store, code.code, code.words
             ))?;
         }
+        self.print_complaints()
+    }
+
+    /// Of what is wrong with many lines in the same way, the first are told; each line that
+    /// is left out is told.
+    fn print_complaints(&self) -> anyhow::Result<()> {
+        let mut told: HashMap<Discriminant<ComplaintKind>, usize> = HashMap::new();
+        let mut more: usize = 0;
         for complaint in &self.complaints {
-            output::line(complaint.to_string())?;
+            let before = told.entry(discriminant(&complaint.kind)).or_default();
+            *before += 1;
+            if complaint.is_loss() || *before <= TOLD {
+                output::line(complaint.to_string())?;
+            } else {
+                more += 1;
+            }
+        }
+        if more > 0 {
+            output::line(format!("{more} more such lines; `--json` has them all"))?;
         }
         Ok(())
     }

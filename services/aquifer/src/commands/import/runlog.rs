@@ -58,7 +58,11 @@ pub(in crate::commands) async fn dry_run(args: ImportRunlogArgs) -> anyhow::Resu
     let (book, _) = source::read(&args).await?;
     let zone = TimeZone::get(args.time_zone.as_deref().unwrap_or("UTC"))?;
     let spans = spans(&book, &zone);
-    say(&args, &Report::of(book, &spans, args.upload_limit), None)
+    say(
+        &args,
+        &Report::of(book, &spans, &zone, args.upload_limit),
+        None,
+    )
 }
 
 /// Imports a book.
@@ -103,7 +107,7 @@ pub(super) async fn run(config: &Config, args: &ImportRunlogArgs) -> anyhow::Res
     imported.seconds = began.elapsed().as_secs_f64();
     say(
         args,
-        &Report::of(book, &spans, args.upload_limit),
+        &Report::of(book, &spans, &zone, args.upload_limit),
         Some(&imported),
     )
 }

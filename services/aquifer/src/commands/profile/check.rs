@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use aquifer_catalogue::AttributeValue;
-use aquifer_m2c::{BufferName, Naming, Said, Told};
+use aquifer_m2c::{BufferName, Naming, Said, Told, UNREADABLE};
 use aquifer_profile::{Classifier, Kind, Source};
 use aquifer_schemas::{FileName, RunId, RunNumber, Site};
 
@@ -111,7 +111,8 @@ fn say_run(
     let defs = &classifier.experiment().attributes;
     let rows = defs.iter().map(|def| {
         let found = told.extracted.get(&def.name);
-        let sources: Vec<_> = def.sources().map(Source::key).collect();
+        let source = |source: Source<'_>| format!("{} {}", source.key(), source.place());
+        let sources: Vec<_> = def.sources().map(source).collect();
         let fits = found.is_none_or(|found| kind_of(&found.value) == def.kind);
         let mut value = found.map_or_else(output::dash, |found| found.value.to_string());
         if !fits {
@@ -127,7 +128,17 @@ fn say_run(
     if !defs.is_empty() {
         output::table(&["ATTRIBUTE", "VALUE", "UNIT", "LOOKED FOR IN"], rows)?;
     }
-    Ok(())
+    match told.extracted.get(UNREADABLE) {
+        Some(why) => Err(Hinted::new(
+            format!(
+                "the metadata of run {} cannot be read: {}",
+                run.number, why.value
+            ),
+            "the run would be stored, with this as its attribute `metadata.unreadable`",
+        )
+        .into()),
+        None => Ok(()),
+    }
 }
 
 fn kind_of(value: &AttributeValue) -> Kind {

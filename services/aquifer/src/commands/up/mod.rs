@@ -112,6 +112,7 @@ impl Machine {
         let mut children = Children::new(&config_file, &root.join("log"), stack.mark())?;
         children.start("m2c", config.m2c.listen)?;
         children.start("relay", config.relay.listen)?;
+        children.start("monitor", config.monitor.listen)?;
         children.all_ready().await?;
         output::line(format!(
             "ready after {:.1} s",
@@ -145,6 +146,10 @@ impl Machine {
         output::line(format!(
             "mariadb        {}:{} database {}",
             endpoints.mariadb.host, endpoints.mariadb.port, endpoints.mariadb.database
+        ))?;
+        output::line(format!(
+            "api            http://{}/v1/runs/SITE/RUN, token: `monitor.token` of the configuration",
+            self.config.monitor.listen
         ))?;
         output::line(
             "look           `aquifer runs list`, `aquifer explain RUN`, `aquifer audit`, `aquifer stack show`",

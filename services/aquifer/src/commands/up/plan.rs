@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use aquifer_schemas::Site;
 use aquifer_stack::Endpoints;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::cli::UpArgs;
 use crate::commands::profile;
@@ -79,6 +80,7 @@ impl Plan {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         merge(&mut table, self.settings(endpoints)?);
+        give_token(&mut table);
         if let Some(profile) = &self.profile {
             table.insert("profile".to_owned(), profile.clone().into());
         }
@@ -124,6 +126,7 @@ impl Plan {
                 "quiet-secs": 10,
             },
             "relay": { "listen": free_address()? },
+            "monitor": { "listen": free_address()? },
             "audit": {
                 "daq-run-list": self.root.join("daq-runs.jsonl"),
                 "stored-within-secs": 60,
@@ -171,6 +174,14 @@ fn merge(table: &mut toml::Table, news: toml::Table) {
                 table.insert(key, value);
             }
         }
+    }
+}
+
+/// A token for the API, where there is none yet: whoever can read the file may use it.
+fn give_token(table: &mut toml::Table) {
+    if let Some(monitor) = table.get_mut("monitor").and_then(toml::Value::as_table_mut) {
+        let token = || Uuid::new_v4().simple().to_string().into();
+        monitor.entry("token").or_insert_with(token);
     }
 }
 
