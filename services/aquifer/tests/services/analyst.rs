@@ -114,6 +114,8 @@ fn a_copy_that_is_read_back_is_proven_or_bad_and_somebody_is_told() {
         put.await_on(&deployment);
     };
     replace(bytes_of(2));
+    let differs = deployment.said(&["get", "1", "-o", "out"]);
+    insta::assert_snapshot!("get_differs", differs);
     insta::assert_snapshot!("verify_bad", deployment.said(&["verify", "1"]));
     assert!(deployment.expect(&["runs", "show", "1"]).contains("bad"));
     deployment.wait_until("told", || deployment.signal_names() == ["copy-bad"]);

@@ -46,8 +46,16 @@ enum Fate {
     Fetched,
     /// It was there, and is the right one.
     WasThere,
+    /// It is not there, and would not be if it were tried again.
+    Impossible(String),
     /// It is not there.
     Failed(String),
+}
+
+impl Fate {
+    fn is_failure(&self) -> bool {
+        matches!(self, Self::Impossible(_) | Self::Failed(_))
+    }
 }
 
 /// Fetches what is wanted. Exit code 1 if something of it is not there in the end.
@@ -81,7 +89,7 @@ pub(super) async fn run(config: Config, args: GetArgs) -> anyhow::Result<ExitCod
     } else {
         print(&outcomes)?;
     }
-    let failed = |outcome: &Outcome| matches!(outcome.fate, Fate::Failed(_));
+    let failed = |outcome: &Outcome| outcome.fate.is_failure();
     Ok(if outcomes.iter().any(failed) {
         ExitCode::FAILURE
     } else {
@@ -176,7 +184,7 @@ async fn bring(
     options: &DownloadOptions,
 ) -> anyhow::Result<Fate> {
     if let Source::Missing(why) = &item.source {
-        return Ok(Fate::Failed(why.clone()));
+        return Ok(Fate::Impossible(why.clone()));
     }
     let (target, expected) = (item.target.clone(), item.expected());
     let lies_there = blocking(move || lies_there(&target, expected)).await?;
@@ -191,7 +199,7 @@ async fn bring(
             let target = item.target.display();
             let why =
                 format!("`{target}` is there and holds something else; `--replace` replaces it");
-            return Ok(Fate::Failed(why));
+            return Ok(Fate::Impossible(why));
         }
         _ => {}
     }
@@ -257,7 +265,7 @@ fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
         let fate = match &outcome.fate {
             Fate::Fetched => "fetched".to_owned(),
             Fate::WasThere => "was there".to_owned(),
-            Fate::Failed(why) => format!("FAILED: {why}"),
+            Fate::Impossible(why) | Fate::Failed(why) => format!("FAILED: {why}"),
         };
         let path = outcome.path.display().to_string();
         vec![outcome.run.to_string(), size, path, fate]
@@ -267,14 +275,14 @@ fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
         let fates = outcomes.iter().filter(|outcome| wanted(&outcome.fate));
         fates.count()
     };
-    let failed = count(|fate| matches!(fate, Fate::Failed(_)));
+    let failed = count(Fate::is_failure);
     output::line(format!(
         "{} fetched and proven, {} were there, {failed} failed",
         count(|fate| *fate == Fate::Fetched),
         count(|fate| *fate == Fate::WasThere),
     ))?;
-    if failed > 0 {
-        output::line("hint: the same command fetches what is missing, and goes on where it was")?;
+    if count(|fate| matches!(fate, Fate::Failed(_))) > 0 {
+        output::line("hint: the same command tries again what failed, and goes on where it was")?;
     }
     Ok(())
 }
