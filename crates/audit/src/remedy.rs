@@ -180,7 +180,9 @@ impl FindingKind {
             Self::DigestsDiffer => {
                 "`aquifer audit --read-back` says what the bytes are; somebody changed a row: correct it, `aquifer explain RUN` has its history"
             }
-            Self::Overdue => "`/readyz` of m2c says what it waits for, its log why",
+            Self::Overdue => {
+                "`aquifer m2c status` says what it waits for, and which files are held up by what"
+            }
             Self::ObjectDiffers => {
                 "copy the object to a key outside of the prefix for inquiry, delete it, then as for `object-missing`"
             }

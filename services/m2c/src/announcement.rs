@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::{Crc32c, FileIdentity};
+use aquifer_runtime::request::BadField;
 use aquifer_schemas::redact::{Found, redact_text};
 use aquifer_schemas::{ClosedBy, ClosedFile, RunClosed, RunNumber, RunOpened, RunVersion};
 use jiff::Timestamp;
@@ -32,15 +33,6 @@ pub(crate) enum Reason {
     OwnWords,
     /// A run that is said to begin is over.
     ClosedAlready,
-}
-
-/// An announcement that says what cannot be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Impossible {
-    /// Which field says it, such as `files[0].name`.
-    pub field: String,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 impl Reason {
@@ -81,7 +73,7 @@ pub(crate) fn closed(
     edge: &Edge,
     message: &mut RunClosed,
     trace: String,
-) -> Result<Meaning, Impossible> {
+) -> Result<Meaning, BadField> {
     if message.site != edge.site {
         return Ok(Meaning::Nothing(Reason::OtherSite));
     }
@@ -171,10 +163,10 @@ fn expected(
     run: RunNumber,
     place: usize,
     file: &ClosedFile,
-) -> Result<ExpectedFile, Impossible> {
+) -> Result<ExpectedFile, BadField> {
     let recognised = edge.rules.naming.recognise(file.name.as_str());
     let Some(name) = recognised.filter(|name| name.run == run) else {
-        return Err(Impossible {
+        return Err(BadField {
             field: format!("files[{place}].name"),
             reason: format!(
                 "file `{}` is not a file of run {run} by the templates of this buffer",
@@ -183,7 +175,7 @@ fn expected(
         });
     };
     let crc32c = file.crc32c.as_ref().map(|hex| hex.parse::<Crc32c>());
-    let crc32c = crc32c.transpose().map_err(|error| Impossible {
+    let crc32c = crc32c.transpose().map_err(|error| BadField {
         field: format!("files[{place}].crc32c"),
         reason: format!("file `{}`: {error}", file.name),
     })?;

@@ -16,18 +16,18 @@ use std::sync::{Arc, OnceLock};
 use aquifer_digest::FileIdentity;
 use aquifer_runtime::config::Secret;
 use aquifer_runtime::crash::crash_point;
-use aquifer_runtime::request::{BadField, has_token, is_json, parse};
+use aquifer_runtime::request::{BadField, Refusal, parse, require_json, require_token};
 use aquifer_runtime::trace::TraceParent;
 use aquifer_schemas::RunNumber;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
-use crate::announcement::{self, Impossible, Meaning, Reason};
+use crate::announcement::{self, Meaning, Reason};
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::{Closure, Knowledge, Record};
@@ -59,25 +59,6 @@ struct Desk {
     token: Secret,
 }
 
-/// Why an announcement is not taken.
-#[derive(Debug)]
-enum Refusal {
-    /// The journal is not open yet.
-    Starting,
-    /// The token is missing or wrong.
-    Stranger,
-    /// The body is not said to be JSON, which a web page of anybody could send.
-    NotJson,
-    /// It cannot be.
-    Impossible(Impossible),
-    /// It contradicts what is known.
-    Contradiction(String),
-    /// It cannot be remembered now.
-    Forgetful(String),
-    /// This is no rehearsal.
-    InService,
-}
-
 impl Door {
     /// What to serve.
     pub fn routes(&self) -> Router {
@@ -97,21 +78,19 @@ impl Door {
     }
 
     fn desk(&self) -> Result<&Desk, Refusal> {
-        self.desk.get().ok_or(Refusal::Starting)
+        self.desk
+            .get()
+            .ok_or_else(|| Refusal::Later("the ingester is starting".to_owned()))
     }
 }
 
 impl Desk {
     /// Lets in who has the token and says that it speaks JSON.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if !self.token.is_empty() && !has_token(headers, &self.token) {
-            return Err(Refusal::Stranger);
+        if !self.token.is_empty() {
+            require_token(headers, &self.token, "m2c.token")?;
         }
-        if is_json(headers) {
-            Ok(())
-        } else {
-            Err(Refusal::NotJson)
-        }
+        require_json(headers)
     }
 
     /// Keeps the announcement for the bus, then for itself; both are on disk when this
@@ -123,16 +102,15 @@ impl Desk {
         trace: String,
         records: Vec<Record>,
     ) -> Result<(), Refusal> {
-        let forgetful = |error: String| Refusal::Forgetful(error);
         if !self.edge.shadow {
             let put = self.edge.spool.put(letter, Some(trace)).await;
-            put.map_err(|error| forgetful(error.to_string()))?;
+            put.map_err(forgetful)?;
         }
         for record in records {
             let kept = self.edge.journal.append(record).await;
             kept.map_err(|error| {
                 events::journal_failed(&error);
-                forgetful(error.to_string())
+                forgetful(error)
             })?;
         }
         crash_point(steps::MESSAGE_JOURNALED);
@@ -188,7 +166,7 @@ async fn run_closed(
             });
             if let Some((version, closure)) = closed {
                 contradicts(&desk.edge, run, version, closure)
-                    .map_or(Ok(()), |what| Err(Refusal::Contradiction(what)))?;
+                    .map_or(Ok(()), |what| Err(contradiction(what)))?;
                 let id = desk.edge.run_id(run, version);
                 let files = closure.files.len();
                 desk.keep(Letter::Closed(message), trace, records).await?;
@@ -203,14 +181,15 @@ async fn run_closed(
 async fn status(State(door): State<Door>) -> Result<Response, Refusal> {
     let edge = door.desk()?.edge.clone();
     let gathered = tokio::task::spawn_blocking(move || gather(&edge)).await;
-    let status = gathered.map_err(|error| Refusal::Forgetful(error.to_string()))?;
+    let status = gathered.map_err(forgetful)?;
     Ok(Json(status).into_response())
 }
 
 async fn shadow(State(door): State<Door>) -> Result<Response, Refusal> {
     let edge = &door.desk()?.edge;
     if !edge.shadow {
-        return Err(Refusal::InService);
+        let error = "this ingester is in service; hint: `aquifer m2c --shadow` runs a rehearsal";
+        return Err(Refusal::Because(StatusCode::NOT_FOUND, error.to_owned()));
     }
     Ok(Json(shadow::gather(edge)).into_response())
 }
@@ -242,74 +221,37 @@ fn contradicts(edge: &Edge, run: RunNumber, version: u32, closure: &Closure) -> 
 
 fn refused(edge: &Edge, why: Reason, run: RunNumber) -> Refusal {
     events::message_ignored(run, why.as_str());
-    let impossible = |field: &str, reason: String| {
-        Refusal::Impossible(Impossible {
-            field: field.to_owned(),
-            reason,
-        })
-    };
+    let bad = |field: &str, reason: String| BadField::new(field, reason).into();
     match why {
-        Reason::OtherSite => impossible("site", format!("this is the ingester of {}", edge.site)),
-        Reason::OtherBuffer => impossible(
+        Reason::OtherSite => bad("site", format!("this is the ingester of {}", edge.site)),
+        Reason::OtherBuffer => bad(
             "buffer",
             format!("this is the ingester of {}", edge.buffer_element),
         ),
-        Reason::OwnWords => impossible(
+        Reason::OwnWords => bad(
             "producer",
             "this is how the ingester calls itself".to_owned(),
         ),
-        Reason::ClosedAlready => Refusal::Contradiction(format!("run {run} is closed already")),
+        Reason::ClosedAlready => contradiction(format!("run {run} is closed already")),
     }
+}
+
+/// It contradicts what is known.
+fn contradiction(what: String) -> Refusal {
+    Refusal::Because(StatusCode::CONFLICT, what)
+}
+
+/// It cannot be remembered now.
+fn forgetful(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Later(format!(
+        "it cannot be remembered now, and the scan will find the run: {error}"
+    ))
 }
 
 /// How announcements that came this way are signed on the bus. Not as the ingester's
 /// own: were the journal lost between the two, it would take them in from there.
 fn producer(edge: &Edge) -> String {
     format!("http:{}", edge.signals.producer)
-}
-
-impl From<BadField> for Refusal {
-    fn from(BadField { field, reason }: BadField) -> Self {
-        Self::Impossible(Impossible { field, reason })
-    }
-}
-
-impl From<Impossible> for Refusal {
-    fn from(impossible: Impossible) -> Self {
-        Self::Impossible(impossible)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let plain = |status, error: &str| (status, Json(json!({ "error": error }))).into_response();
-        match self {
-            Self::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "the ingester is starting"),
-            Self::Stranger => plain(
-                StatusCode::UNAUTHORIZED,
-                "the token is missing or wrong; hint: send `Authorization: Bearer …`, see m2c.token",
-            ),
-            Self::InService => plain(
-                StatusCode::NOT_FOUND,
-                "this ingester is in service; hint: `aquifer m2c --shadow` runs a rehearsal",
-            ),
-            Self::NotJson => plain(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON; hint: send `Content-Type: application/json` (`curl --json`)",
-            ),
-            Self::Impossible(Impossible { field, reason }) => {
-                let body = json!({ "error": reason, "field": field });
-                (StatusCode::BAD_REQUEST, Json(body)).into_response()
-            }
-            Self::Contradiction(error) => plain(StatusCode::CONFLICT, &error),
-            Self::Forgetful(error) => {
-                let error =
-                    format!("it cannot be remembered now, and the scan will find the run: {error}");
-                let retry = [(header::RETRY_AFTER, "5")];
-                (retry, plain(StatusCode::SERVICE_UNAVAILABLE, &error)).into_response()
-            }
-        }
-    }
 }
 
 #[cfg(test)]

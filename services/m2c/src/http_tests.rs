@@ -6,7 +6,7 @@ use aquifer_runtime::retry::RetryPolicy;
 use aquifer_runtime::service::{Context, Tasks};
 use aquifer_storage::{S3Config, S3Element};
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, header};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use aquifer_bus::{BusError, Consumer, Delivery, Producer, Schemas, dead_letters};
 use aquifer_runtime::crash::crash_point;
+use aquifer_runtime::request::BadField;
 use aquifer_runtime::trace::TraceParent;
 use aquifer_schemas::redact::redact_text;
 use aquifer_schemas::{DeadLetterReason, Message, PurgeOrder, RunClosed, RunNumber, RunOpened};
 
-use crate::announcement::{self, Impossible, Meaning, Reason};
+use crate::announcement::{self, Meaning, Reason};
 use crate::edge::Edge;
 use crate::events;
 use crate::journal::Record;
@@ -55,11 +56,11 @@ impl From<BusError> for Unusable {
     }
 }
 
-impl From<Impossible> for Unusable {
-    fn from(impossible: Impossible) -> Self {
+impl From<BadField> for Unusable {
+    fn from(bad: BadField) -> Self {
         Self::Message {
             reason: DeadLetterReason::Invalid,
-            error: impossible.reason,
+            error: bad.reason,
         }
     }
 }

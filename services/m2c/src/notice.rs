@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aquifer_runtime::request::BadField;
 use aquifer_schemas::{
     ClosedBy, ClosedFile, FileName, RunClosed, RunNumber, RunOpened, Site, event_id,
 };
@@ -10,8 +11,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
-
-use crate::announcement::Impossible;
 
 /// A run began.
 #[derive(Debug, Deserialize)]
@@ -82,7 +81,7 @@ struct FileNotice {
 impl OpenedNotice {
     /// The announcement of a run at `site`, signed by `via` where the sender does not say
     /// who it is.
-    pub(crate) fn into_message(self, site: &Site, via: &str) -> Result<RunOpened, Impossible> {
+    pub(crate) fn into_message(self, site: &Site, via: &str) -> Result<RunOpened, BadField> {
         let site = self.site.unwrap_or_else(|| site.clone());
         let started_at = self.started_at.unwrap_or_else(Timestamp::now);
         let id = || event(&site, self.run, "opened", started_at);
@@ -101,14 +100,14 @@ impl OpenedNotice {
 
 impl ClosedNotice {
     /// See [`OpenedNotice::into_message`].
-    pub(crate) fn into_message(self, site: &Site, via: &str) -> Result<RunClosed, Impossible> {
+    pub(crate) fn into_message(self, site: &Site, via: &str) -> Result<RunClosed, BadField> {
         let site = self.site.unwrap_or_else(|| site.clone());
         let ended_at = self.ended_at.unwrap_or_else(Timestamp::now);
         if self
             .started_at
             .is_some_and(|started_at| started_at > ended_at)
         {
-            return Err(Impossible {
+            return Err(BadField {
                 field: "ended_at".to_owned(),
                 reason: "the run ends before it begins".to_owned(),
             });
@@ -144,13 +143,13 @@ fn event(site: &Site, run: RunNumber, transition: &str, at: Timestamp) -> Uuid {
 }
 
 /// Attributes are texts on the bus; a script may give numbers and flags as they are.
-fn attributes(given: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, Impossible> {
+fn attributes(given: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, BadField> {
     given
         .into_iter()
         .map(|(name, value)| match value {
             Value::String(text) => Ok((name, text)),
             Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
-            _ => Err(Impossible {
+            _ => Err(BadField {
                 field: format!("attributes.{name}"),
                 reason: "an attribute is a text, a number or a flag".to_owned(),
             }),
