@@ -407,6 +407,32 @@ words! {
     }
 }
 
+impl Encoding {
+    /// What names of files end with that are encoded so; nothing for [`Self::Identity`].
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Identity => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+            Self::Lz4 => ".lz4",
+            Self::Bzip2 => ".bz2",
+        }
+    }
+
+    /// A name without the ending of an encoding, and that encoding.
+    ///
+    /// ```
+    /// use aquifer_schemas::Encoding;
+    /// assert_eq!(Encoding::split("run1.mid.gz"), ("run1.mid", Encoding::Gzip));
+    /// assert_eq!(Encoding::split("run1.mid"), ("run1.mid", Encoding::Identity));
+    /// ```
+    pub fn split(name: &str) -> (&str, Self) {
+        let mut encodings = Self::ALL.iter().filter(|one| **one != Self::Identity);
+        let found = encodings.find_map(|one| Some((name.strip_suffix(one.ending())?, *one)));
+        found.unwrap_or((name, Self::Identity))
+    }
+}
+
 words! {
     /// Who said that a run was over.
     ClosedBy, "closer" {

@@ -159,11 +159,9 @@ impl Draft {
         }
     }
 
-    /// Gives up the attributes that `stale` names.
-    pub(crate) fn forget_attributes(&mut self, stale: impl Fn(&str) -> bool) {
-        let names: Vec<String> = self.attributes.keys().cloned().collect();
-        for name in names.into_iter().filter(|name| stale(name)) {
-            self.attributes.remove(&name);
+    /// Gives up an attribute, if it is there.
+    pub(crate) fn forget_attribute(&mut self, name: &str) {
+        if let Some((name, _)) = self.attributes.remove_entry(name) {
             self.changed_attributes.push(name);
             self.changed = true;
         }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use aquifer_digest::FileIdentity;
+use aquifer_profile::Value;
 use aquifer_schemas::{AlertSignal, ClosedBy, Encoding, EvidenceLevel, FileName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,16 @@ pub enum AttributeValue {
     Number(f64),
     /// Anything else.
     Text(String),
+}
+
+impl From<&AttributeValue> for Value {
+    fn from(value: &AttributeValue) -> Self {
+        match value {
+            AttributeValue::Bool(flag) => Self::Bool(*flag),
+            AttributeValue::Number(number) => Self::number(*number),
+            AttributeValue::Text(text) => Self::Text(text.clone()),
+        }
+    }
 }
 
 impl Attribute {

@@ -1,13 +1,14 @@
 //! Files by their names and by what is in them.
 
 use aquifer_digest::Crc64Nvme;
+use aquifer_profile::Pattern;
 use aquifer_schemas::Site;
 use mysql_async::Value;
 
 use crate::catalogue::Catalogue;
 use crate::error::CatalogueError;
-use crate::glob::Glob;
 use crate::rows::RunFile;
+use crate::sql::like;
 
 /// Which files to find; the default finds all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct FileFilter {
     /// Of this site.
     pub site: Option<Site>,
     /// With such a name.
-    pub name: Option<Glob>,
+    pub name: Option<Pattern>,
     /// Whose decoded bytes have this CRC-64/NVME.
     pub crc64nvme: Option<Crc64Nvme>,
 }
@@ -39,7 +40,7 @@ impl Catalogue {
 /// The filter as SQL with its parameters: no value of it stands in the text.
 fn conditions(filter: &FileFilter) -> (String, Vec<Value>) {
     let site = filter.site.as_ref().map(|site| site.as_str().into());
-    let name = filter.name.as_ref().map(|name| name.like().into());
+    let name = filter.name.as_ref().map(|name| like(name).into());
     let crc64nvme = filter.crc64nvme.map(|sum| sum.to_string().into());
     let all = [
         ("r.site=?", site),

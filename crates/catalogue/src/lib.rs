@@ -17,7 +17,6 @@ mod error;
 mod facts;
 mod find;
 mod fit;
-mod glob;
 mod history;
 mod hook;
 mod journal;
@@ -54,7 +53,6 @@ pub use facts::{
     StoredRun,
 };
 pub use find::FileFilter;
-pub use glob::Glob;
 pub use history::{HistoryMonth, Month, NotAMonth, ToldStep};
 pub use hook::{HookJob, HookRow, NewHook, hook_kind, hook_run};
 pub use journal::JournalAdvance;

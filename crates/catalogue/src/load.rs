@@ -116,7 +116,7 @@ pub(crate) fn replica_row(columns: &mut Columns) -> Result<ReplicaRow, Catalogue
     })
 }
 
-pub(crate) fn attribute(columns: &mut Columns) -> Result<(String, Attribute), CatalogueError> {
+fn attribute(columns: &mut Columns) -> Result<(String, Attribute), CatalogueError> {
     let name = columns.next()?;
     let text: Option<String> = columns.next()?;
     let number: Option<f64> = columns.next()?;
@@ -232,16 +232,7 @@ pub(crate) async fn lock_numbers(
         replica_row,
     )
     .await?;
-    let mut attributes = of_runs(
-        tx,
-        &format!(
-            "SELECT STRAIGHT_JOIN run_id,name,text_value,number_value,bool_value,unit \
-             FROM {WANTED} JOIN run_attribute ON run_id=wanted.n"
-        ),
-        &ids,
-        attribute,
-    )
-    .await?;
+    let mut attributes = attributes_of(tx, &ids).await?;
     for (mut run, now) in runs {
         run.updated_at = now;
         let row = run.row;
@@ -269,7 +260,7 @@ pub(crate) fn wanted(numbers: &[u64]) -> String {
 
 /// Rows by the run that stands in their first column. `select` goes over [`WANTED`].
 pub(crate) async fn of_runs<T>(
-    tx: &mut Transaction<'_>,
+    tx: &mut impl Queryable,
     select: &str,
     runs: &[u64],
     read: impl Fn(&mut Columns) -> Result<T, CatalogueError>,
@@ -288,6 +279,18 @@ pub(crate) async fn of_runs<T>(
         by_run.entry(run).or_default().push(read(&mut columns)?);
     }
     Ok(by_run)
+}
+
+/// Attributes by run.
+pub(crate) async fn attributes_of(
+    tx: &mut impl Queryable,
+    runs: &[u64],
+) -> Result<HashMap<u64, Vec<(String, Attribute)>>, CatalogueError> {
+    let select = format!(
+        "SELECT STRAIGHT_JOIN run_id,name,text_value,number_value,bool_value,unit \
+         FROM {WANTED} JOIN run_attribute ON run_id=wanted.n"
+    );
+    of_runs(tx, &select, runs, attribute).await
 }
 
 /// Locks a run, then its files, then their replicas, and reads them.

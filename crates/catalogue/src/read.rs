@@ -67,29 +67,15 @@ impl Catalogue {
         &self,
         runs: &[RunRow],
     ) -> Result<HashMap<u64, BTreeMap<String, Attribute>>, CatalogueError> {
-        if runs.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let marks = vec!["?"; runs.len()].join(",");
-        let query = format!(
-            "SELECT run_id,name,text_value,number_value,bool_value,unit FROM run_attribute \
-             WHERE run_id IN ({marks})"
-        );
-        let params: Vec<Value> = runs.iter().map(|run| run.row.into()).collect();
-        self.restarting("read attributes", || async {
+        let rows: Vec<u64> = runs.iter().map(|run| run.row).collect();
+        let of_runs = self.restarting("read attributes", || async {
             let mut conn = self.conn().await?;
-            let rows: Vec<Row> = conn
-                .exec(query.as_str(), params.clone())
-                .await
-                .map_err(CatalogueError::server("read attributes"))?;
-            let read = |columns: &mut Columns| Ok((columns.next()?, load::attribute(columns)?));
-            let mut of_runs: HashMap<u64, BTreeMap<_, _>> = HashMap::new();
-            for (run, (name, attribute)) in read_all("run_attribute", rows, read)? {
-                of_runs.entry(run).or_default().insert(name, attribute);
-            }
-            Ok(of_runs)
-        })
-        .await
+            load::attributes_of(&mut conn, &rows).await
+        });
+        let of_runs = of_runs.await?.into_iter();
+        Ok(of_runs
+            .map(|(run, attributes)| (run, attributes.into_iter().collect()))
+            .collect())
     }
 
     /// Number of runs in each state, of one site or of all. States without runs are

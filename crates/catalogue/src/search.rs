@@ -85,8 +85,12 @@ impl Catalogue {
         conn: &mut mysql_async::Conn,
         filter: &RunFilter,
     ) -> Result<Option<Lead>, CatalogueError> {
+        let mut leads: Vec<Lead> = filter.holds.iter().flat_map(expression::leads).collect();
+        if leads.len() == 1 && leads[0].is_ordered() {
+            return Ok(leads.pop());
+        }
         let mut best: Option<(u64, Lead)> = None;
-        for lead in filter.holds.iter().flat_map(expression::leads) {
+        for lead in leads {
             let count = lead.count(FEW + 1);
             let query = format!("SELECT COUNT(*) FROM ({}) few", count.text);
             let found = first(conn, "count runs", &query, count.params()).await?;

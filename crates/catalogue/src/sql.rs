@@ -7,6 +7,7 @@
 
 use std::str::FromStr;
 
+use aquifer_profile::Pattern;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -166,6 +167,20 @@ fn civil(
     DateTime::new(year, month, day, hour, minute, second, nanos).ok()
 }
 
+/// A pattern as `LIKE` takes it, with `!` as its escape.
+pub(crate) fn like(pattern: &Pattern) -> String {
+    let mut like = String::new();
+    for c in pattern.as_str().chars() {
+        match c {
+            '*' => like.push('%'),
+            '?' => like.push('_'),
+            '%' | '_' | '!' => like.extend(['!', c]),
+            other => like.push(other),
+        }
+    }
+    like
+}
+
 /// Rows to be inserted, in as few statements as the cache can hold.
 pub(crate) struct Insert<'a> {
     pub(crate) table: &'static str,
@@ -280,6 +295,12 @@ mod tests {
         assert!(micros("t", early).is_err());
         let first: Timestamp = "1000-01-01T00:00:00Z".parse().unwrap();
         assert!(micros("t", first).is_ok());
+    }
+
+    #[test]
+    fn signs_of_sql_in_a_pattern_are_themselves() {
+        let pattern = Pattern::new("run_?%*!.mid".to_owned());
+        assert_eq!(like(&pattern), "run!__!%%!!.mid");
     }
 
     #[test]

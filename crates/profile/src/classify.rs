@@ -1,6 +1,6 @@
 //! Which attributes a run has, and of which type it is.
 
-use aquifer_schemas::RunNumber;
+use aquifer_schemas::{ClosedBy, RunId, RunNumber};
 use jiff::Timestamp;
 
 use crate::attribute::{AttributeDef, Source};
@@ -45,8 +45,6 @@ pub struct Extracted {
     pub value: Value,
     /// Its unit, where it has one.
     pub unit: Option<String>,
-    /// Whether the value is what it should be.
-    pub fits: bool,
 }
 
 impl Questions {
@@ -126,7 +124,6 @@ impl Classifier {
             let read = def.kind.read(&value);
             Some(Extracted {
                 name: def.name.clone(),
-                fits: read.is_some(),
                 value: read.unwrap_or_else(|| Value::Text(value.to_string())),
                 unit: (!def.unit.is_empty()).then(|| def.unit.clone()),
             })
@@ -138,11 +135,23 @@ impl Classifier {
             .collect()
     }
 
-    /// The type of a run whose attributes and facts `value_of` gives; `None` where no
-    /// expression holds, and the DAQ's word stands.
-    pub fn run_type(&self, value_of: &impl Fn(&str) -> Option<Value>) -> Option<&str> {
+    /// The type of a run with these attributes; `None` where no expression holds, and the
+    /// DAQ's word stands.
+    pub fn run_type(
+        &self,
+        run: &RunId,
+        closed_by: Option<ClosedBy>,
+        attribute: impl Fn(&str) -> Option<Value>,
+    ) -> Option<&str> {
+        // As `FACTS` names them.
+        let value_of = |name: &str| match name {
+            "site" => Some(Value::Text(run.site.to_string())),
+            "run" => Some(Value::Number(run.number as f64)),
+            "closed_by" => closed_by.map(|by| Value::Text(by.to_string())),
+            name => attribute(name),
+        };
         let mut types = self.run_types.iter();
-        let found = types.find(|(_, expr)| expr.holds(value_of));
+        let found = types.find(|(_, expr)| expr.holds(&value_of));
         found.map(|(name, _)| name.as_str())
     }
 }

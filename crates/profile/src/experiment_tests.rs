@@ -113,11 +113,13 @@ fn run_types_are_expressions_over_what_is_known() {
     let classifier = usable.unwrap();
     let value_of = |name: &str| match name {
         "hv" => Some(crate::value::Value::Number(4.0)),
-        "run" => Some(crate::value::Value::Number(6.0)),
-        _ => Some(crate::value::Value::Text("LNGS".to_owned())),
+        _ => None,
     };
-    assert_eq!(classifier.run_type(&value_of), Some("on"));
-    assert_eq!(classifier.run_type(&|_: &str| None), None);
+    let type_of = |run: &str| classifier.run_type(&run.parse().unwrap(), None, value_of);
+    assert_eq!(type_of("LNGS/6"), Some("on"));
+    assert_eq!((type_of("LNGS/7"), type_of("LNF/6")), (None, None));
+    let run = "LNGS/6".parse().unwrap();
+    assert_eq!(classifier.run_type(&run, None, |_| None), None);
     assert_eq!(
         refused(&with("hv > 3 and hvv = 1")),
         "experiment.run-types[0].when: column 12: `hvv` is not known here; did you mean `hv`?"

@@ -102,13 +102,3 @@ impl Store {
         Meaning { claim, words }
     }
 }
-
-impl Meaning {
-    /// Whether a copy may exist by this code.
-    pub fn may_exist(&self) -> bool {
-        matches!(
-            self.claim,
-            Claim::Present | Claim::Ambiguous | Claim::Unknown
-        )
-    }
-}

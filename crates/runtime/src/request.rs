@@ -111,6 +111,9 @@ impl IntoResponse for Refusal {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be JSON; hint: send `Content-Type: application/json` (`curl --json`)",
             ),
+            Self::Bad(BadField { field, reason }) if field.is_empty() => {
+                plain(StatusCode::BAD_REQUEST, &reason)
+            }
             Self::Bad(BadField { field, reason }) => {
                 let body = json!({ "error": reason, "field": field });
                 (StatusCode::BAD_REQUEST, Json(body)).into_response()

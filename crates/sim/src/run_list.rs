@@ -4,6 +4,7 @@
 //! independent witness for the audit. A last line without its newline is still being
 //! written and does not count.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -85,14 +86,15 @@ pub fn read_run_list(path: &Path) -> Result<Vec<DaqRunRecord>, RunListError> {
 /// One record per run: that of its end, or of its begin where it has not ended.
 pub fn listed_runs(records: Vec<DaqRunRecord>) -> Vec<DaqRunRecord> {
     let mut runs: Vec<DaqRunRecord> = Vec::new();
+    let mut open = HashMap::new();
     for record in records {
-        let open = runs.iter_mut().rev().find(|run| {
-            let same = (&run.site, run.number, run.started_at)
-                == (&record.site, record.number, record.started_at);
-            run.ended_at.is_none() && same
-        });
-        match open {
-            Some(open) => *open = record,
+        let run = (record.site.clone(), record.number, record.started_at);
+        let place = open.remove(&run).unwrap_or(runs.len());
+        if record.ended_at.is_none() {
+            open.insert(run, place);
+        }
+        match runs.get_mut(place) {
+            Some(before) => *before = record,
             None => runs.push(record),
         }
     }

@@ -236,6 +236,9 @@ pub trait StorageElement: GrowingUploads {
     /// Bucket or folder.
     fn location(&self) -> &str;
 
+    /// Where it is, for other programs: keys follow after a `/`.
+    fn url(&self) -> String;
+
     /// What the last probe found, if there was one.
     fn capabilities(&self) -> Option<Capabilities>;
 

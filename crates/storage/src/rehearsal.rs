@@ -116,6 +116,10 @@ impl StorageElement for Rehearsal {
         &self.location
     }
 
+    fn url(&self) -> String {
+        format!("s3://{}", self.location)
+    }
+
     fn capabilities(&self) -> Option<Capabilities> {
         Some(Capabilities::ALL)
     }

@@ -124,7 +124,10 @@ impl Edge {
             version: run.version + 1,
         };
         match self.journal.append(next).await {
-            Ok(()) => Outcome::Done,
+            Ok(()) => {
+                self.seen.let_go_of_run(run);
+                Outcome::Done
+            }
             Err(error) => {
                 events::journal_failed(&error);
                 Outcome::Later(LOOK_AGAIN)

@@ -356,7 +356,7 @@ async fn introduce(
             &folder,
         )
         .await?;
-    let bucket = format!("s3://{}", edge.storage.location());
+    let bucket = edge.storage.url();
     catalogue
         .register_element(edge.storage.name(), ElementKind::S3, None, &bucket)
         .await?;

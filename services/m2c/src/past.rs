@@ -21,12 +21,8 @@ pub(crate) async fn tells_of_another(edge: &Edge, run: &RunId, active: &Active) 
     if begun || !edge.links.catalogue.status().reached {
         return false;
     }
-    let closure = active.closure.as_ref();
-    let started_at = closure
-        .and_then(|closure| closure.started_at)
-        .or_else(|| active.opening.as_ref().map(|opening| opening.started_at))
-        .or(active.began_at);
-    let ended_at = closure.map(|closure| closure.ended_at);
+    let started_at = edge.told(run, active).started_at;
+    let ended_at = active.closure.as_ref().map(|closure| closure.ended_at);
     let asked = edge.catalogue.is_another_run(run, started_at, ended_at);
     let asked = tokio::time::timeout(PATIENCE, edge.links.catalogue.watch(asked));
     matches!(asked.await, Ok(Ok(true)))

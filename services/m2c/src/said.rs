@@ -50,7 +50,7 @@ impl Said {
     /// What the closed file `name` of `run` says, which lies at `path`. Blocking.
     ///
     /// # Errors
-    /// If it cannot be opened.
+    /// If it cannot be opened, or a metadata file not be read.
     pub fn of_closed(
         questions: &Questions,
         run: RunNumber,
@@ -64,7 +64,7 @@ impl Said {
         };
         match &questions.metadata {
             Some((template, pointers)) if template.matches(name.as_str()).is_some() => {
-                match metadata(path, pointers) {
+                match metadata(path, pointers)? {
                     Ok(values) => said.metadata = values,
                     Err(why) => said.unreadable = Some(why),
                 }
@@ -153,19 +153,25 @@ fn value_of(node: OdbNode<'_>) -> Option<Value> {
         .or_else(|| node.to_text().map(Value::Text))
 }
 
-/// The values at `pointers`; what is not there is left out. Errors say why the file cannot
-/// be read.
-fn metadata(path: &Path, pointers: &[String]) -> Result<BTreeMap<String, Value>, String> {
-    let (file, identity) = open_regular(path).map_err(|error| error.to_string())?;
+/// The values at `pointers`, as far as they are there; in words what is wrong with the
+/// document. The outer error may pass.
+fn metadata(
+    path: &Path,
+    pointers: &[String],
+) -> io::Result<Result<BTreeMap<String, Value>, String>> {
+    let (file, identity) = open_regular(path)?;
     if identity.size > LARGEST_METADATA {
         let size = identity.size;
-        return Err(format!("{size} bytes are more than {LARGEST_METADATA}"));
+        return Ok(Err(format!(
+            "{size} bytes are more than {LARGEST_METADATA}"
+        )));
     }
     let mut text = Vec::new();
-    let read = file.take(LARGEST_METADATA).read_to_end(&mut text);
-    read.map_err(|error| error.to_string())?;
-    let document: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| format!("not JSON: {error}"))?;
+    file.take(LARGEST_METADATA).read_to_end(&mut text)?;
+    let document: serde_json::Value = match serde_json::from_slice(&text) {
+        Ok(document) => document,
+        Err(error) => return Ok(Err(format!("not JSON: {error}"))),
+    };
     let found = pointers.iter().filter_map(|pointer| {
         let value = match document.pointer(pointer)? {
             serde_json::Value::Null => return None,
@@ -176,7 +182,7 @@ fn metadata(path: &Path, pointers: &[String]) -> Result<BTreeMap<String, Value>,
         };
         Some((pointer.clone(), clean(pointer, value)))
     });
-    Ok(found.collect())
+    Ok(Ok(found.collect()))
 }
 
 /// Without secrets, and not longer than is kept.

@@ -57,13 +57,11 @@ impl Told {
         let mut extracted: BTreeMap<_, _> = extracted.into_iter().map(attribute).collect();
         extracted.extend(unreadable(active));
         let closed_by = active.closure.as_ref().map(|closure| closure.closed_by);
-        let value_of = |name: &str| match name {
-            "site" => Some(Value::Text(run.site.to_string())),
-            "run" => Some(Value::Number(run.number as f64)),
-            "closed_by" => closed_by.map(|by| Value::Text(by.to_string())),
-            name => extracted.get(name).map(|attribute| asked(&attribute.value)),
-        };
-        let run_type = classifier.run_type(&value_of).map(str::to_owned);
+        // All that the catalogue will have, so that it comes to the same answer.
+        let attributes = attributes(&announced, &extracted);
+        let value_of = |name: &str| Some(Value::from(&attributes.get(name)?.value));
+        let run_type = classifier.run_type(run, closed_by, value_of);
+        let run_type = run_type.map(str::to_owned);
         let events = match extracted.get("events").map(|attribute| &attribute.value) {
             Some(AttributeValue::Number(events)) if *events >= 0.0 => Some(*events as u64),
             _ => None,
@@ -88,10 +86,17 @@ impl Told {
     /// Its attributes. What the profile names stands for what was announced under the name;
     /// what is announced besides is a flag or a number where it reads as one.
     pub(crate) fn attributes(&self) -> BTreeMap<String, Attribute> {
-        let mut all = typed(&self.announced);
-        all.extend(self.extracted.clone());
-        all
+        attributes(&self.announced, &self.extracted)
     }
+}
+
+fn attributes(
+    announced: &BTreeMap<String, String>,
+    extracted: &BTreeMap<String, Attribute>,
+) -> BTreeMap<String, Attribute> {
+    let mut all = typed(announced);
+    all.extend(extracted.clone());
+    all
 }
 
 /// All who say something of a run.
@@ -181,14 +186,6 @@ fn guessed(text: &str) -> Attribute {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Attribute::number(number),
         _ => Attribute::text(text),
-    }
-}
-
-fn asked(value: &AttributeValue) -> Value {
-    match value {
-        AttributeValue::Bool(flag) => Value::Bool(*flag),
-        AttributeValue::Number(number) => Value::number(*number),
-        AttributeValue::Text(text) => Value::Text(text.clone()),
     }
 }
 

@@ -161,6 +161,38 @@ fn what_was_announced_at_the_end_counts_before_what_was_at_the_begin() {
     assert_eq!(ended.extracted["word"], Attribute::text("physics"));
 }
 
+/// The catalogue keeps it under the name, and would classify by it later.
+#[test]
+fn what_is_announced_under_an_attributes_name_makes_the_type_where_no_file_says_more() {
+    let profile = classifier(
+        r#"{"attributes":[{"name":"x","kind":"number","odb-begin":"/x"}],
+            "run-types":[{"name":"high","when":"x > 5"}]}"#,
+        &["run{run}.mid"],
+    );
+    let file = "run1305853512.mid";
+    let announced = closed(&[file], pairs([("x", "7".to_owned())]));
+    let type_of = |records| told(&profile, records).run_type;
+    assert_eq!(type_of(vec![announced.clone()]).as_deref(), Some("high"));
+    assert_eq!(type_of(vec![announced, said(file, 2.0, 2.0)]), None);
+}
+
+#[test]
+fn a_metadata_file_that_cannot_be_read_is_an_attribute() {
+    let profile = classifier("{}", &["run{run}.mid"]);
+    let torn = Record::Said {
+        run: RUN,
+        name: name("run.json"),
+        said: Said {
+            unreadable: Some("not JSON".to_owned()),
+            closed: true,
+            ..Said::default()
+        },
+    };
+    let told = told(&profile, vec![torn, closed(&["run.json"], BTreeMap::new())]);
+    let why = Attribute::text("run.json: not JSON");
+    assert_eq!(told.attributes(), pairs([(UNREADABLE, why)]));
+}
+
 #[test]
 fn a_number_that_is_a_time_says_when_the_run_began() {
     let profile = classifier(r#"{"run-numbers":"start-second"}"#, &["{run}.blk"]);

@@ -8,7 +8,7 @@
 //!
 //! `RUN` is a number, or `NUMBER.vN`. 400 names the field that is wrong, 401 asks for the
 //! token, 403 says that there is none, 404 names the run that is not there, 409 says what
-//! stands against it, 415 asks for JSON, 503 asks to come again ([`Refusal`]).
+//! stands against it, 415 asks for JSON, 500 says what a person must mend, 503 asks to come again ([`Refusal`]).
 
 use std::sync::{Arc, OnceLock};
 
@@ -205,8 +205,7 @@ fn refused(error: impl Into<ShelfError>) -> Refusal {
     let because = |status| Refusal::Because(status, said.clone());
     match error {
         ShelfError::Catalogue(CatalogueError::UnknownRun { .. }) => because(StatusCode::NOT_FOUND),
-        ShelfError::NotAPlace { .. }
-        | ShelfError::OtherBucket { .. }
+        ShelfError::Elsewhere { .. }
         | ShelfError::Storage(StorageError::Key(_) | StorageError::NotFound { .. }) => {
             BadField::new("url", said).into()
         }

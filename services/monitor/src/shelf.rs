@@ -57,19 +57,13 @@ pub struct RunProduct {
 /// Why a product is not recorded.
 #[derive(Debug, Error)]
 pub enum ShelfError {
-    /// Objects are named by bucket and key.
-    #[error("`{url}` is not of the form s3://BUCKET/KEY")]
-    NotAPlace {
+    /// Only what is configured is known to be looked after.
+    #[error("`{url}` does not lie in the configured storage, `{storage}`")]
+    Elsewhere {
         /// As given.
         url: String,
-    },
-    /// Only the configured bucket is known to be looked after.
-    #[error("bucket `{bucket}` is not the configured one, `{configured}`")]
-    OtherBucket {
-        /// As given.
-        bucket: String,
-        /// `storage.bucket`.
-        configured: String,
+        /// `storage.bucket`, with `storage.prefix`.
+        storage: String,
     },
     /// The object is not what it is said to be.
     #[error("`{key}` has {what} {found}, not {said}")]
@@ -123,7 +117,7 @@ impl Shelf {
         run.ok_or_else(|| CatalogueError::UnknownRun { run: id.clone() })
     }
 
-    /// Records an object that is there already, `s3://BUCKET/KEY`, after it was read back
+    /// Records an object that is there already, at an `s3://` URL, after it was read back
     /// and found to be what is known of it. True if it is new.
     pub async fn adopt(
         &self,
@@ -132,7 +126,11 @@ impl Shelf {
         url: &str,
         known: Known,
     ) -> Result<(RunProduct, bool), ShelfError> {
-        let key = self.key(url)?;
+        let key = self.element.key_at(url)?;
+        let key = key.ok_or_else(|| ShelfError::Elsewhere {
+            url: url.to_owned(),
+            storage: self.element.url(),
+        })?;
         self.run(run).await?;
         let read = self.element.read_back(&key).await?;
         let (size, crc64nvme) = (read.size, read.crc64nvme);
@@ -150,43 +148,24 @@ impl Shelf {
         size: u64,
         crc64nvme: Crc64Nvme,
     ) -> Result<(RunProduct, bool), ShelfError> {
-        let bucket = self.element.location();
         let product = Product {
             level: name.level.to_string(),
             pass: name.pass.to_string(),
             version: name.version,
             element: self.element.name().to_owned(),
-            bucket: Some(bucket.to_owned()),
+            bucket: Some(self.element.location().to_owned()),
             location: key.to_string(),
             size,
             crc64nvme: crc64nvme.to_string(),
         };
         // No ingester may have done so yet.
-        let url = format!("s3://{bucket}");
+        let url = self.element.url();
         self.catalogue
             .register_element(self.element.name(), ElementKind::S3, None, &url)
             .await?;
         let new = self.catalogue.record_product(run, &product).await?;
         let run = run.clone();
         Ok((RunProduct { run, product }, new))
-    }
-
-    /// The key of an object of the configured bucket.
-    fn key(&self, url: &str) -> Result<ObjectKey, ShelfError> {
-        let place = url.strip_prefix("s3://");
-        let Some((bucket, key)) = place.and_then(|place| place.split_once('/')) else {
-            return Err(ShelfError::NotAPlace {
-                url: url.to_owned(),
-            });
-        };
-        let configured = self.element.location();
-        if bucket != configured {
-            return Err(ShelfError::OtherBucket {
-                bucket: bucket.to_owned(),
-                configured: configured.to_owned(),
-            });
-        }
-        Ok(key.parse().map_err(StorageError::from)?)
     }
 }
 
@@ -208,9 +187,7 @@ impl Classify for ShelfError {
         match self {
             Self::Catalogue(error) => error.class(),
             Self::Storage(error) => error.class(),
-            Self::NotAPlace { .. } | Self::OtherBucket { .. } | Self::Differs { .. } => {
-                ErrorClass::Permanent
-            }
+            Self::Elsewhere { .. } | Self::Differs { .. } => ErrorClass::Permanent,
         }
     }
 }

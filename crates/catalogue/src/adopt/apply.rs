@@ -85,9 +85,10 @@ pub(crate) fn adopt(draft: &mut Draft, run: &AdoptedRun) -> Result<(), Catalogue
     draft.touch(changed.contains(&true));
     let attributes = fit::attributes(run_type, &run.attributes);
     draft.set_attributes(&attributes, replace);
-    if replace {
-        draft
-            .forget_attributes(|name| BOOK_MARKS.contains(&name) && !attributes.contains_key(name));
+    for mark in BOOK_MARKS {
+        if replace && !attributes.contains_key(mark) {
+            draft.forget_attribute(mark);
+        }
     }
     // Which files a recorded run has, its data have shown.
     if recorded_here && !draft.has_file(&run.file) {

@@ -1,10 +1,11 @@
 //! Expressions over attributes as SQL, with the meaning that they have for the profile:
 //! what the database says of a run is what [`Expr::holds`] says.
 
-use aquifer_profile::{Expr, Operator, Pattern, Predicate, Test, Value as Wanted};
+use aquifer_profile::{Expr, Operator, Predicate, Test, Value as Wanted};
 use mysql_async::Value;
 
 use super::condition::Condition;
+use crate::sql::like;
 
 /// The index of names and values. A value that is no text stands there under a text of
 /// NULL, one that is no number under a number of NULL.
@@ -90,20 +91,6 @@ fn compare(operator: Operator, wanted: &Wanted, of: &str) -> Condition {
 /// Whether a number may stand for a flag.
 fn is_flag(number: f64) -> bool {
     [0.0, 1.0].contains(&number)
-}
-
-/// A pattern of SQL.
-fn like(pattern: &Pattern) -> String {
-    let mut like = String::new();
-    for c in pattern.as_str().chars() {
-        match c {
-            '*' => like.push('%'),
-            '?' => like.push('_'),
-            '%' | '_' | '!' => like.extend(['!', c]),
-            other => like.push(other),
-        }
-    }
-    like
 }
 
 /// A test that every run of the list must pass, and that the index knows.

@@ -1,5 +1,9 @@
 //! Patterns of texts: `*` stands for any characters, `?` for one.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
 /// A pattern. It matches whole texts, upper and lower case apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
@@ -44,6 +48,53 @@ impl Pattern {
                     again = Some((behind, rest));
                 }
             }
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By definition: what a pattern may stand for, tried out.
+    fn by_definition(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], name) => name.is_empty(),
+            (['*', rest @ ..], name) => {
+                (0..=name.len()).any(|taken| by_definition(rest, &name[taken..]))
+            }
+            (['?', rest @ ..], [_, others @ ..]) => by_definition(rest, others),
+            ([sign, rest @ ..], [first, others @ ..]) if sign == first => {
+                by_definition(rest, others)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_of_a_pattern_by_its_definition(
+            pattern in "[ab*?]{0,8}", name in "[ab]{0,10}",
+        ) {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = by_definition(&chars(&pattern), &chars(&name));
+            prop_assert_eq!(Pattern::new(pattern).matches(&name), expected);
         }
     }
 }

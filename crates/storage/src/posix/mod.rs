@@ -244,6 +244,10 @@ impl StorageElement for PosixElement {
         &self.location
     }
 
+    fn url(&self) -> String {
+        format!("file://{}", self.location)
+    }
+
     fn capabilities(&self) -> Option<Capabilities> {
         *self
             .capabilities

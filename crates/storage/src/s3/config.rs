@@ -125,6 +125,28 @@ impl Default for S3Config {
 }
 
 impl S3Config {
+    /// Where it is, for other programs: `s3://BUCKET`, or `s3://BUCKET/PREFIX`.
+    pub fn url(&self) -> String {
+        match self.prefix.as_str() {
+            "" => format!("s3://{}", self.bucket),
+            prefix => format!("s3://{}/{prefix}", self.bucket),
+        }
+    }
+
+    /// Another bucket of the same servers, which has no prefix that we know of; the
+    /// configured one as it is.
+    #[must_use]
+    pub fn at_bucket(&self, bucket: &str) -> Self {
+        if bucket == self.bucket {
+            return self.clone();
+        }
+        Self {
+            bucket: bucket.to_owned(),
+            prefix: String::new(),
+            ..self.clone()
+        }
+    }
+
     /// Says what cannot work, before anything is tried.
     pub(super) fn check(&self) -> Result<(), StorageError> {
         let endpoint = url::Url::parse(&self.endpoint);

@@ -64,6 +64,21 @@ impl S3Element {
         })
     }
 
+    /// Where an object is, for other programs.
+    pub fn url_of(&self, key: &ObjectKey) -> String {
+        format!("{}/{key}", self.url())
+    }
+
+    /// The key of the object at such a URL; `None` if it lies elsewhere.
+    ///
+    /// # Errors
+    /// If it lies here, and its name is no key.
+    pub fn key_at(&self, url: &str) -> Result<Option<ObjectKey>, StorageError> {
+        let below = url.strip_prefix(&self.url());
+        let key = below.and_then(|rest| rest.strip_prefix('/'));
+        Ok(key.map(str::parse).transpose()?)
+    }
+
     /// The key on the server.
     fn full_key(&self, key: &ObjectKey) -> String {
         self.full_prefix(key.as_str())
@@ -132,6 +147,10 @@ impl StorageElement for S3Element {
 
     fn location(&self) -> &str {
         &self.bucket.config.bucket
+    }
+
+    fn url(&self) -> String {
+        self.bucket.config.url()
     }
 
     fn capabilities(&self) -> Option<Capabilities> {

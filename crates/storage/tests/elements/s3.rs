@@ -12,6 +12,30 @@ use bytes::Bytes;
 use crate::fake::{Fake, Faults};
 use crate::files::{Files, PART, content, key, s3, store};
 
+#[tokio::test]
+async fn an_object_has_one_url_with_the_prefix_in_it() {
+    let fake = Fake::start().await;
+    let element = s3(&fake.endpoint);
+    let run = key("a/run1.mid");
+    element
+        .put(&run, Bytes::from_static(b"x"), &ObjectMeta::new())
+        .await
+        .unwrap();
+    assert_eq!(element.url_of(&run), "s3://raw/below/here/a/run1.mid");
+    let there = element.key_at("s3://raw/below/here/a/run1.mid").unwrap();
+    assert_eq!(there.as_ref(), Some(&run));
+    assert!(element.head(&there.unwrap()).await.unwrap().is_some());
+    for elsewhere in [
+        "s3://raw/a/run1.mid",
+        "s3://raw/below/hereafter/run1.mid",
+        "s3://other/below/here/a/run1.mid",
+        "https://raw/below/here/a/run1.mid",
+    ] {
+        assert_eq!(element.key_at(elsewhere).unwrap(), None, "{elsewhere}");
+    }
+    assert!(element.key_at("s3://raw/below/here/../run1.mid").is_err());
+}
+
 async fn probed(faults: Faults) -> (Capabilities, Fake) {
     let fake = Fake::start().await;
     fake.set(faults);

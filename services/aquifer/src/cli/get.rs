@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aquifer_catalogue::Glob;
+use aquifer_profile::Pattern;
 use aquifer_schemas::Site;
 use clap::Args;
 
@@ -28,7 +28,7 @@ pub(crate) struct GetArgs {
     pub runs: Vec<String>,
     /// Only files with such names; `*` and `?` stand for any characters
     #[arg(long, value_name = "GLOB")]
-    pub file: Option<Glob>,
+    pub file: Option<Pattern>,
     /// Products of this level instead of the run's own files: the newest version of each
     /// pass
     #[arg(long, value_name = "LEVEL")]
@@ -97,7 +97,7 @@ pub(crate) struct FilesArgs {
     pub runs: Vec<String>,
     /// Files with such names, of whatever run; `*` and `?` stand for any characters
     #[arg(long, value_name = "GLOB", conflicts_with = "runs")]
-    pub name: Option<Glob>,
+    pub name: Option<Pattern>,
     /// Only of this site
     #[arg(long, requires = "name")]
     pub site: Option<Site>,

@@ -100,7 +100,7 @@ fn run_files(detail: RunDetail) -> Vec<RunFile> {
 }
 
 /// How each storage element is reached, by its name.
-async fn urls(catalogue: &Catalogue) -> anyhow::Result<HashMap<String, String>> {
+pub(super) async fn urls(catalogue: &Catalogue) -> anyhow::Result<HashMap<String, String>> {
     let elements = catalogue.elements().await?.into_iter();
     Ok(elements
         .map(|element| (element.name, element.url))
@@ -109,10 +109,7 @@ async fn urls(catalogue: &Catalogue) -> anyhow::Result<HashMap<String, String>> 
 
 fn listed(found: RunFile, urls: &HashMap<String, String>) -> Listed {
     let copies = found.replicas.into_iter().map(|copy| {
-        let base = match &copy.bucket {
-            Some(bucket) => format!("s3://{bucket}"),
-            None => urls.get(&copy.element).cloned().unwrap_or_default(),
-        };
+        let base = urls.get(&copy.element).map_or("", String::as_str);
         Copy {
             url: format!("{}/{}", base.trim_end_matches('/'), copy.location),
             element: copy.element,

@@ -119,8 +119,8 @@ async fn one(catalogue: &Catalogue, element: &S3Element, month: Month) -> anyhow
     let read = element.read_back(&key).await?;
     ensure!(
         read == written,
-        "s3://{}/{key} reads back as other bytes than were written",
-        element.location()
+        "{} reads back as other bytes than were written",
+        element.url_of(&key)
     );
     if let Err(has) = catalogue.drop_history(month, steps).await? {
         anyhow::bail!("the month has {has} steps now, {steps} were stored: it stays");

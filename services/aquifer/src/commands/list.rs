@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use aquifer_catalogue::{Attribute, Catalogue, RunCursor, RunFilter, RunRow};
 use aquifer_profile::Expr;
-use aquifer_schemas::{Period, RunState, Site};
+use aquifer_schemas::{RunState, Site};
 use serde::Serialize;
 
-use super::{open_catalogue, run_id};
+use super::{open_catalogue, periods, run_id};
 use crate::cli::RunsListArgs;
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -18,7 +18,7 @@ use crate::output;
 pub(super) async fn run(config: Config, args: RunsListArgs) -> anyhow::Result<ExitCode> {
     let catalogue = open_catalogue(&config).await?;
     let period = match &args.period {
-        Some(name) => Some(period(&catalogue, name).await?),
+        Some(name) => Some(periods::find(&catalogue, name).await?.period),
         None => None,
     };
     let before = match &args.after {
@@ -100,15 +100,6 @@ struct Listed<'a> {
     run: &'a RunRow,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'a str, &'a Attribute>,
-}
-
-async fn period(catalogue: &Catalogue, name: &str) -> anyhow::Result<Period> {
-    let known = catalogue.periods().await?;
-    let found = known.into_iter().find(|known| known.period.name == name);
-    found.map(|found| found.period).ok_or_else(|| {
-        let hint = "`aquifer runs period list` shows those that are";
-        Hinted::new(format!("no period is named `{name}`"), hint).into()
-    })
 }
 
 async fn cursor(config: &Config, catalogue: &Catalogue, run: &str) -> anyhow::Result<RunCursor> {

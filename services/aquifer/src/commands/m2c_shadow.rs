@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use aquifer_catalogue::Catalogue;
+use aquifer_catalogue::{Catalogue, RunDetail};
 use aquifer_m2c::{ShadowFate, ShadowObject, ShadowRun};
 use aquifer_schemas::{FileName, RunId};
 use aquifer_storage::{S3Config, S3Element, StorageElement as _};
@@ -60,12 +60,14 @@ pub(super) async fn run(config: Config, args: M2cShadowArgs) -> anyhow::Result<E
     let service = Service::of(&config, args.compare_bucket, args.key_template).await?;
     let mut lines = Vec::new();
     for run in &runs {
+        let known = service.run(&run.run).await?;
         for file in &run.files {
+            let compared = service.compare(known.as_ref(), &run.run, &file.name, &file.fate);
             lines.push(Line {
                 run: &run.run,
                 file: &file.name,
                 fate: &file.fate,
-                service: service.compare(&run.run, &file.name, &file.fate).await?,
+                service: compared.await?,
             });
         }
     }
@@ -129,8 +131,17 @@ impl Service {
         Ok(Self::Catalogue(catalogue))
     }
 
+    /// The run in the catalogue, where that is compared with and has it.
+    async fn run(&self, run: &RunId) -> anyhow::Result<Option<RunDetail>> {
+        Ok(match self {
+            Self::Catalogue(catalogue) => catalogue.run_detail(run).await?,
+            Self::Bucket(..) => None,
+        })
+    }
+
     async fn compare(
         &self,
+        known: Option<&RunDetail>,
         run: &RunId,
         name: &FileName,
         fate: &ShadowFate,
@@ -139,7 +150,7 @@ impl Service {
             return Ok(InService::Open);
         };
         match self {
-            Self::Catalogue(catalogue) => in_catalogue(catalogue, run, name, object).await,
+            Self::Catalogue(_) => Ok(in_catalogue(known, name, object)),
             Self::Bucket(element, template) => {
                 let key = template.key(run, name, &object.disk);
                 in_bucket(element, &key, object).await
@@ -148,27 +159,20 @@ impl Service {
     }
 }
 
-async fn in_catalogue(
-    catalogue: &Catalogue,
-    run: &RunId,
-    name: &FileName,
-    object: &ShadowObject,
-) -> anyhow::Result<InService> {
-    let Some(detail) = catalogue.run_detail(run).await? else {
-        return Ok(InService::Missing);
-    };
-    let Some(file) = detail.files.iter().find(|file| file.name == *name) else {
-        return Ok(InService::Missing);
+fn in_catalogue(known: Option<&RunDetail>, name: &FileName, object: &ShadowObject) -> InService {
+    let mut files = known.iter().flat_map(|run| &run.files);
+    let Some(file) = files.find(|file| file.name == *name) else {
+        return InService::Missing;
     };
     let Some(crc64nvme) = &file.crc64nvme else {
-        return Ok(InService::Differs(format!("it is {}", file.state)));
+        return InService::Differs(format!("it is {}", file.state));
     };
     let same = *crc64nvme == object.crc64nvme.to_string() && file.size == Some(object.size);
-    Ok(if same {
+    if same {
         InService::Same
     } else {
         InService::Differs(format!("its crc64nvme is {crc64nvme}"))
-    })
+    }
 }
 
 /// An object is compared by what its server tells of it. Others store the file as it lies

@@ -93,7 +93,7 @@ pub(super) async fn of_run(catalogue: &Catalogue, run: &RunRow) -> anyhow::Resul
 
 fn unknown(name: &str) -> Hinted {
     Hinted::new(
-        format!("there is no period {name}"),
-        "`aquifer runs period list` shows those there are",
+        format!("no period is named `{name}`"),
+        "`aquifer runs period list` shows those that are",
     )
 }

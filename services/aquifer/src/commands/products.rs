@@ -10,7 +10,7 @@ use aquifer_storage::{
     ObjectKey, ObjectMeta, S3Element, SourceFile, StorageElement as _, StoreOptions,
 };
 
-use super::{open_catalogue, run_id, select};
+use super::{files, open_catalogue, run_id, select};
 use crate::cli::{AddProductArgs, ListProductsArgs, ProductsCommand};
 use crate::config::Config;
 use crate::failure::Hinted;
@@ -32,7 +32,6 @@ async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
     let id = run_id(config, &args.run)?;
     let element = S3Element::new(config.storage.clone())?;
     let shelf = Shelf::new(open_catalogue(config).await?, element);
-    shelf.run(&id).await?;
     let name = ProductName {
         level: args.level.clone(),
         pass: args.pass.clone(),
@@ -42,6 +41,7 @@ async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
         let adopted = shelf.adopt(&id, &name, &args.source, Known::default());
         adopted.await.map_err(hinted)?
     } else {
+        shelf.run(&id).await?;
         let (key, size, crc64nvme) = upload(shelf.element(), &id, &name, &args.source).await?;
         shelf.record(&id, &name, &key, size, crc64nvme).await?
     };
@@ -51,11 +51,11 @@ async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
     let RunProduct { run, product } = recorded;
     let done = if new { "recorded" } else { "was recorded" };
     output::line(format!(
-        "{run} {} {} v{} {done}: s3://{}/{}, {}, crc64nvme {}",
+        "{run} {} {} v{} {done}: {}/{}, {}, crc64nvme {}",
         product.level,
         product.pass,
         product.version,
-        shelf.element().location(),
+        shelf.element().url(),
         product.location,
         output::size(product.size),
         product.crc64nvme
@@ -65,12 +65,11 @@ async fn add(config: &Config, args: &AddProductArgs) -> anyhow::Result<()> {
 
 /// What to do about an object that is not taken.
 fn hinted(error: ShelfError) -> anyhow::Error {
-    let ShelfError::OtherBucket { bucket, configured } = error else {
+    if !matches!(error, ShelfError::Elsewhere { .. }) {
         return error.into();
-    };
-    let what = format!("bucket `{bucket}` is not the configured one");
-    let hint = format!("`storage.bucket` is `{configured}`; fetch the object and add it as a file");
-    Hinted::usage(what, hint).into()
+    }
+    let hint = "fetch the object and add it as a file";
+    Hinted::usage(error.to_string(), hint).into()
 }
 
 /// Stores a file where products lie; the same file again is found there.
@@ -116,11 +115,9 @@ async fn list(config: &Config, args: &ListProductsArgs) -> anyhow::Result<()> {
     if args.json {
         return output::json(&listed);
     }
+    let urls = files::urls(&catalogue).await?;
     let rows = listed.into_iter().map(|RunProduct { run, product }| {
-        let place = match &product.bucket {
-            Some(bucket) => format!("s3://{bucket}/{}", product.location),
-            None => product.location.clone(),
-        };
+        let base = urls.get(&product.element).map_or("", String::as_str);
         vec![
             run.to_string(),
             product.level,
@@ -128,7 +125,7 @@ async fn list(config: &Config, args: &ListProductsArgs) -> anyhow::Result<()> {
             product.version.to_string(),
             output::size(product.size),
             product.crc64nvme,
-            place,
+            format!("{base}/{}", product.location),
         ]
     });
     let titles = ["RUN", "LEVEL", "PASS", "VERSION", "SIZE", "CRC64NVME", "AT"];

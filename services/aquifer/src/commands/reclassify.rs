@@ -1,12 +1,9 @@
 //! `aquifer runs reclassify`: another type for runs that are in the catalogue, by hand or
 //! by the profile's expressions. The history keeps the old one.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use aquifer_catalogue::{
-    Attribute, AttributeValue, Catalogue, CatalogueError, Retyped, RunFilter, RunRow,
-};
+use aquifer_catalogue::{Catalogue, CatalogueError, Retyped, RunFilter, RunRow};
 use aquifer_profile::{Classifier, Value};
 use aquifer_schemas::RunId;
 use serde::Serialize;
@@ -142,6 +139,7 @@ async fn by_profile(
     let mut changes = Vec::new();
     let mut filter = RunFilter {
         site: args.site.clone(),
+        period: period.as_ref().map(|row| row.period.clone()),
         limit: PAGE,
         ..RunFilter::default()
     };
@@ -151,8 +149,7 @@ async fn by_profile(
             return Ok(changes);
         };
         filter.before = Some(last.cursor());
-        let runs = page.into_iter().filter(wanted).collect();
-        changes.extend(differing(catalogue, &classifier, runs).await?);
+        changes.extend(differing(catalogue, &classifier, page).await?);
     }
 }
 
@@ -166,7 +163,9 @@ async fn differing(
     let mut attributes = catalogue.attributes_of(&runs).await?;
     let judge = |run: RunRow| {
         let attributes = attributes.remove(&run.row).unwrap_or_default();
-        let to = run_type(classifier, &run, &attributes)?;
+        let value_of = |name: &str| Some(Value::from(&attributes.get(name)?.value));
+        let to = classifier.run_type(&run.id, run.closed_by, value_of)?;
+        let to = to.to_owned();
         (run.run_type.as_ref() != Some(&to)).then_some(Change {
             run: run.id,
             from: run.run_type,
@@ -175,24 +174,4 @@ async fn differing(
         })
     };
     Ok(runs.into_iter().filter_map(judge).collect())
-}
-
-fn run_type(
-    classifier: &Classifier,
-    run: &RunRow,
-    attributes: &BTreeMap<String, Attribute>,
-) -> Option<String> {
-    let value_of = |name: &str| match name {
-        "site" => Some(Value::Text(run.id.site.to_string())),
-        "run" => Some(Value::Number(run.id.number as f64)),
-        "closed_by" => run.closed_by.map(|by| Value::Text(by.to_string())),
-        name => attributes
-            .get(name)
-            .map(|attribute| match &attribute.value {
-                AttributeValue::Bool(flag) => Value::Bool(*flag),
-                AttributeValue::Number(number) => Value::number(*number),
-                AttributeValue::Text(text) => Value::Text(text.clone()),
-            }),
-    };
-    classifier.run_type(&value_of).map(str::to_owned)
 }

@@ -14,7 +14,7 @@ use aquifer_catalogue::{Catalogue, CopyEvidence, FileFilter, ReplicaRow, RunDeta
 use aquifer_digest::Digests;
 use aquifer_runtime::retry::{Classify, ErrorClass, RetryPolicy, retry};
 use aquifer_schemas::{
-    AlertSignal, EvidenceLevel, FileName, ReplicaState, RunId, Severity, event_id,
+    AlertSignal, Encoding, EvidenceLevel, FileName, ReplicaState, RunId, Severity, event_id,
 };
 use aquifer_storage::{ObjectKey, S3Element, StorageElement as _, StorageError};
 use futures::stream::{self, StreamExt as _};
@@ -333,8 +333,8 @@ async fn of_content(catalogue: &Catalogue, digests: &Digests) -> anyhow::Result<
 /// A file of the same name, with or without the ending of an encoding.
 async fn of_name(catalogue: &Catalogue, path: &str) -> anyhow::Result<Option<RunFile>> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let endings = [".gz", ".zst", ".lz4", ".bz2"];
-    let plain = endings.iter().find_map(|ending| name.strip_suffix(ending));
+    let (plain, encoding) = Encoding::split(name);
+    let plain = (encoding != Encoding::Identity).then_some(plain);
     for name in [Some(name), plain].into_iter().flatten() {
         let Ok(glob) = name.parse();
         let filter = FileFilter {

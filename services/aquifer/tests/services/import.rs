@@ -215,7 +215,7 @@ fn a_bucket_and_a_tape_listing_show_what_a_book_only_says() {
         assert_eq!(number(report, "missing"), Some(3));
         assert_eq!(ids(report, "differing"), 1);
     }
-    assert_eq!(dry["no_template"][0], "LAB/notes.txt");
+    assert_eq!(dry["no_template"]["first"][0], "LAB/notes.txt");
     assert_eq!((&wrong["added"], &wrong["changed"]), (&1.into(), &4.into()));
     let (again, _) = deployment.import(&bucket);
     assert_eq!((&again["added"], &again["changed"]), (&0.into(), &0.into()));
@@ -235,7 +235,7 @@ fn a_bucket_and_a_tape_listing_show_what_a_book_only_says() {
     let (report, code) = deployment.import(&tape);
     assert_eq!((&report["confirmed"], code), (&1.into(), 1), "{report:#}");
     assert_eq!(number(&report, "unmarked"), Some(5));
-    assert_eq!(report["unreadable"][0], "line 4: what is this");
+    assert_eq!(report["unreadable"]["first"][0], "line 4: what is this");
     let audit = deployment.audit(&["--strict"]);
     assert_eq!(audit["unaccounted"], 0, "{audit:#}");
     assert_eq!(audit["tally"]["adopted"], 5);

@@ -262,23 +262,6 @@ impl Active {
             })
     }
 
-    /// When the run began, in the words of whoever knows best.
-    pub fn started_at(&self) -> Option<Timestamp> {
-        let (closure, opening) = (self.closure.as_ref(), self.opening.as_ref());
-        closure
-            .and_then(|closure| closure.started_at)
-            .or_else(|| opening.map(|opening| opening.started_at))
-            .or(self.began_at)
-    }
-
-    /// The DAQ's word for the run's type: said at its end, else at its begin.
-    pub fn run_type(&self) -> Option<String> {
-        let (closure, opening) = (self.closure.as_ref(), self.opening.as_ref());
-        closure
-            .and_then(|closure| closure.run_type.clone())
-            .or_else(|| opening.and_then(|opening| opening.run_type.clone()))
-    }
-
     /// Stored files of which the buffer holds nothing any more, and since when.
     pub fn vanished(&self) -> impl Iterator<Item = (&FileName, Timestamp)> {
         self.files.iter().filter_map(|(name, progress)| {

@@ -1,10 +1,9 @@
 //! Gathers the status: reads the ledger once, and looks at the files that wait.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
-use aquifer_schemas::{FileName, RunId, RunNumber};
+use aquifer_schemas::{FileName, RunNumber};
 use jiff::Timestamp;
 
 use super::safety::Moment;
@@ -41,7 +40,11 @@ pub(crate) fn gather(edge: &Edge) -> Status {
     let (moment, held_up) = {
         let sight = edge.seen.lock();
         census.counts.open = sight.open_count as u64;
-        let held_up = sight.held_up.clone();
+        let held_up = sight.held_up.iter().map(|((run, file), why)| HeldUp {
+            run: run.clone(),
+            file: file.clone(),
+            why: why.clone(),
+        });
         let moment = Moment {
             open_files: sight.open.clone(),
             open_runs: census.open_runs,
@@ -50,7 +53,7 @@ pub(crate) fn gather(edge: &Edge) -> Status {
             unsynced,
             unseen: unseen(sight.listed, sight.list_error.as_deref()),
         };
-        (moment, held_up)
+        (moment, held_up.collect())
     };
     let reasons = moment.reasons();
     let (letters, samples) = edge.spool.waiting();
@@ -62,7 +65,7 @@ pub(crate) fn gather(edge: &Edge) -> Status {
         shadow: edge.shadow,
         safe_to_switch_off: reasons.is_empty(),
         reasons,
-        held_up: still_held_up(edge, held_up),
+        held_up,
         parts: edge.links.all().map(Link::status).into(),
         files: census.counts,
         backlog: Backlog {
@@ -77,24 +80,6 @@ pub(crate) fn gather(edge: &Edge) -> Status {
         letters: letters as u64,
         samples: samples as u64,
     }
-}
-
-/// Of the files that were held up, those that still wait: a run may have become another
-/// version meanwhile.
-fn still_held_up(edge: &Edge, held_up: BTreeMap<(RunId, FileName), String>) -> Vec<HeldUp> {
-    let ledger = edge.journal.ledger();
-    let waits = |run: &RunId, file: &FileName| {
-        let active = ledger.active(run.number);
-        active.is_some_and(|active| {
-            edge.run_id(run.number, active.version) == *run
-                && active.missing().any(|missing| missing.name == *file)
-        })
-    };
-    let held_up = held_up.into_iter();
-    let held_up = held_up.map(|((run, file), why)| HeldUp { run, file, why });
-    held_up
-        .filter(|held| waits(&held.run, &held.file))
-        .collect()
 }
 
 fn census(edge: &Edge) -> Census {

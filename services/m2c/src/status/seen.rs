@@ -84,6 +84,11 @@ impl Seen {
         self.lock().held_up.remove(&(run.clone(), file.clone()));
     }
 
+    /// The run is another version now.
+    pub(crate) fn let_go_of_run(&self, run: &RunId) {
+        self.lock().held_up.retain(|(held, _), _| held != run);
+    }
+
     /// Free and total space of the buffer's disk, or none if it does not say.
     pub(crate) fn disk(&self, space: Option<(u64, u64)>) {
         let mut sight = self.lock();

@@ -36,11 +36,7 @@ pub(crate) struct Member {
 impl Encoder {
     /// What a key of such an object ends in.
     pub(crate) fn suffix(self) -> &'static str {
-        match self.encoding {
-            Encoding::Gzip => ".gz",
-            Encoding::Zstd => ".zst",
-            Encoding::Identity | Encoding::Lz4 | Encoding::Bzip2 => "",
-        }
+        self.encoding.ending()
     }
 
     /// Whether objects differ from their files.

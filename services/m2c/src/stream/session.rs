@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use aquifer_runtime::crash::crash_point;
 use aquifer_runtime::retry::{RetryError, retry};
-use aquifer_schemas::{FileName, RunId};
+use aquifer_schemas::{Encoding, FileName, RunId};
 use aquifer_storage::{ObjectKey, ObjectMeta, Pace, StorageError, UnfinishedUpload};
 use futures::stream::{FuturesOrdered, StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +30,6 @@ use crate::steps;
 
 /// Parts of one file on their way at a time.
 const SENDS: usize = 2;
-
-/// Files whose names end so are compressed already.
-const COMPRESSED: &[&str] = &[".gz", ".zst", ".lz4", ".bz2"];
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StreamError>> + Send>>;
 
@@ -378,7 +375,7 @@ pub(crate) fn object_key(
 /// Whether a file's bytes are compressed already, by its name.
 pub(crate) fn is_compressed(name: &FileName) -> bool {
     let name = name.as_str();
-    COMPRESSED.iter().any(|suffix| name.ends_with(suffix))
+    Encoding::split(name).1 != Encoding::Identity
 }
 
 impl From<RetryError<StorageError>> for StreamError {

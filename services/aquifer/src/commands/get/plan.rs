@@ -129,17 +129,11 @@ fn source<'a>(
 
 /// What a file is called while it is encoded.
 fn encoded_name(name: String, encoding: Encoding) -> String {
-    let suffix = match encoding {
-        Encoding::Identity => return name,
-        Encoding::Gzip => ".gz",
-        Encoding::Zstd => ".zst",
-        Encoding::Lz4 => ".lz4",
-        Encoding::Bzip2 => ".bz2",
-    };
-    if name.ends_with(suffix) {
+    let ending = encoding.ending();
+    if name.ends_with(ending) {
         name
     } else {
-        name + suffix
+        name + ending
     }
 }
 

@@ -71,18 +71,7 @@ pub(super) fn adopted(
 
 /// The file that is stored under this name, and how.
 pub(super) fn file_of(stored: &str) -> anyhow::Result<(FileName, Encoding)> {
-    let endings = [
-        (".gz", Encoding::Gzip),
-        (".zst", Encoding::Zstd),
-        (".lz4", Encoding::Lz4),
-        (".bz2", Encoding::Bzip2),
-    ];
-    let mut endings = endings.into_iter();
-    let found = endings.find_map(|(ending, encoding)| {
-        let name = stored.strip_suffix(ending)?;
-        Some((name, encoding))
-    });
-    let (name, encoding) = found.unwrap_or((stored, Encoding::Identity));
+    let (name, encoding) = Encoding::split(stored);
     Ok((name.parse()?, encoding))
 }
 

@@ -46,6 +46,25 @@ pub(super) struct Differs {
     pub listed: u64,
 }
 
+/// Names or lines of one kind.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct Counted {
+    /// How many.
+    pub count: usize,
+    /// The first of them.
+    pub first: Vec<String>,
+}
+
+impl Counted {
+    /// One more.
+    pub(super) fn add(&mut self, name: impl Into<String>) {
+        self.count += 1;
+        if self.first.len() < TOLD {
+            self.first.push(name.into());
+        }
+    }
+}
+
 /// What a listing says.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Comparison {
@@ -64,13 +83,11 @@ pub(super) struct Comparison {
     /// Runs of which a copy was claimed that is not there: "marked, not there".
     pub missing: Vec<RunId>,
     /// Files that lie beside the copy that was recorded from data, under another name.
-    pub beside: Vec<String>,
-    /// Names that are of no run by the template; the first of them.
-    pub no_template: Vec<String>,
-    /// How many these are.
-    pub no_template_count: u64,
-    /// Lines that cannot be read; the first of them.
-    pub unreadable: Vec<String>,
+    pub beside: Counted,
+    /// Names that are of no run by the template.
+    pub no_template: Counted,
+    /// Lines that cannot be read.
+    pub unreadable: Counted,
 }
 
 /// A file that the catalogue knows, and its copy on the element.
@@ -142,8 +159,7 @@ impl<'a> Comparing<'a> {
     /// Takes in a line of the listing, and gives what the catalogue is to be told.
     pub(super) fn line(&mut self, location: &str, size: Option<u64>) -> Option<Sighting> {
         let Some(number) = self.place.keys.run(&self.place.site, location) else {
-            self.result.no_template_count += 1;
-            told(&mut self.result.no_template, location);
+            self.result.no_template.add(location);
             return None;
         };
         // The template made the name, so that it is one.
@@ -160,26 +176,19 @@ impl<'a> Comparing<'a> {
             if of_number.is_empty() {
                 self.result.without_entry.push(id.clone());
             } else {
-                told(&mut self.result.beside, location);
+                self.result.beside.add(location);
                 return None;
             }
             return self.sighting(id, file, location, size, true);
         };
         let known = &self.known[at];
         if known.copy.is_some() {
-            told(&mut self.result.beside, location);
+            self.result.beside.add(location);
             return None;
         }
         let run = known.run.clone();
         self.result.unmarked.push(run.clone());
         self.sighting(run, file, location, size, true)
-    }
-
-    /// A line that cannot be read.
-    pub(super) fn unreadable(&mut self, line: String) {
-        if self.result.unreadable.len() < TOLD {
-            self.result.unreadable.push(line);
-        }
     }
 
     fn claimed(&mut self, at: usize, location: &str, size: Option<u64>) -> Option<Sighting> {
@@ -254,12 +263,6 @@ impl<'a> Comparing<'a> {
 
 fn last_part(location: &str) -> &str {
     location.rsplit_once('/').map_or(location, |(_, name)| name)
-}
-
-fn told(names: &mut Vec<String>, name: &str) {
-    if names.len() < TOLD {
-        names.push(name.to_owned());
-    }
 }
 
 #[cfg(test)]
@@ -374,8 +377,27 @@ mod tests {
         assert_eq!(shown(&found.unmarked), ["LAB/3"]);
         assert_eq!(shown(&found.without_entry), ["LAB/7"]);
         assert_eq!(shown(&found.missing), ["LAB/6"]);
-        assert_eq!(found.beside, ["LAB/run00005.mid.gz"]);
-        assert_eq!((found.no_template_count, found.no_template.len()), (1, 1));
+        assert_eq!(found.beside.first, ["LAB/run00005.mid.gz"]);
+        assert_eq!(found.no_template.first, ["LAB/run1.mid.gz"]);
+    }
+
+    #[test]
+    fn names_beyond_those_that_are_told_are_counted() {
+        let place = place();
+        let mut comparing = Comparing::new(&place);
+        comparing.know(known(
+            "LAB/1",
+            FileState::Stored,
+            Some((ReplicaState::Available, "raw/1", 10)),
+        ));
+        for tag in 0..TOLD + 5 {
+            assert_eq!(
+                comparing.line(&format!("{tag}/run00001.mid.gz"), None),
+                None
+            );
+        }
+        let beside = &comparing.result.beside;
+        assert_eq!((beside.count, beside.first.len()), (TOLD + 5, TOLD));
     }
 
     #[test]

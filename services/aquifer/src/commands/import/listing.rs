@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use aquifer_catalogue::{Adoption, Catalogue, ElementKind, ElementRow, Sighting};
 use aquifer_m2c::Keys;
-use aquifer_storage::{S3Config, S3Element, StorageElement as _};
+use aquifer_storage::{S3Element, StorageElement as _};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::compare::{Comparing, Comparison, Place};
-use super::report::runs;
+use super::report::{runs, some_runs};
 use super::{bucket_of, introduce, registered};
 use crate::cli::{ImportBucketArgs, ImportListingArgs};
 use crate::commands::{open_catalogue, operator};
@@ -89,10 +89,7 @@ pub(super) async fn bucket(config: &Config, args: &ImportBucketArgs) -> anyhow::
     let (element, bucket) = bucket_of(config, &args.place)?;
     let catalogue = open_catalogue(config).await?;
     registered(&catalogue, &args.site).await?;
-    let storage = S3Element::new(S3Config {
-        bucket: bucket.clone(),
-        ..config.storage.clone()
-    })?;
+    let storage = S3Element::new(config.storage.at_bucket(&bucket))?;
     let place = Place {
         site: args.site.clone(),
         element,
@@ -103,8 +100,7 @@ pub(super) async fn bucket(config: &Config, args: &ImportBucketArgs) -> anyhow::
         at: Timestamp::now(),
     };
     if !args.dry_run {
-        let url = format!("s3://{bucket}");
-        introduce(&catalogue, &place.element, ElementKind::S3, &url).await?;
+        introduce(&catalogue, &place.element, ElementKind::S3, &storage.url()).await?;
     }
     let ours = (bucket == config.storage.bucket).then(|| Keys::under(&config.m2c.key_prefix));
     let (mut comparing, mut writer) = begin(&catalogue, &place, args.dry_run).await?;
@@ -167,7 +163,8 @@ pub(super) async fn file(config: &Config, args: &ImportListingArgs) -> anyhow::R
             None => {
                 let text = String::from_utf8_lossy(&line);
                 let text: String = text.chars().take(80).collect();
-                comparing.unreadable(format!("line {number}: {text}"));
+                let line = format!("line {number}: {text}");
+                comparing.result.unreadable.add(line);
             }
         }
     }
@@ -243,8 +240,7 @@ async fn finish(
     let found = &said.comparison;
     let wrong = !found.missing.is_empty()
         || !found.differing.is_empty()
-        || !found.unreadable.is_empty()
-        || found.no_template_count > 0;
+        || found.unreadable.count + found.no_template.count > 0;
     Ok(ExitCode::from(u8::from(wrong)))
 }
 
@@ -262,13 +258,19 @@ fn print(said: &Said) -> anyhow::Result<()> {
     runs("marked as there, and not there", found.missing.iter())?;
     runs("there, and not marked", found.unmarked.iter())?;
     runs("there, and in no book", found.without_entry.iter())?;
-    runs("beside a copy that is recorded", found.beside.iter())?;
-    count(found.no_template_count, "names are of no run")?;
-    for name in found.no_template.iter().take(3) {
+    let beside = &found.beside;
+    let what = "beside a copy that is recorded";
+    some_runs(beside.count, what, beside.first.iter())?;
+    count(found.no_template.count as u64, "names are of no run")?;
+    for name in found.no_template.first.iter().take(3) {
         output::line(format!("        {name}"))?;
     }
-    for line in &found.unreadable {
+    for line in &found.unreadable.first {
         output::line(format!("cannot be read: {line}"))?;
+    }
+    if found.unreadable.count > found.unreadable.first.len() {
+        let lines = found.unreadable.count;
+        output::line(format!("{lines} lines in all cannot be read"))?;
     }
     output::line(format!(
         "runs: {} added, {} changed",

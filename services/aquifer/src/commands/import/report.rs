@@ -169,7 +169,15 @@ pub(super) fn runs(
     what: &str,
     runs: impl ExactSizeIterator<Item = impl std::fmt::Display>,
 ) -> anyhow::Result<()> {
-    let count = runs.len();
+    some_runs(runs.len(), what, runs)
+}
+
+/// As [`runs`], where only the first of `count` are known.
+pub(super) fn some_runs(
+    count: usize,
+    what: &str,
+    runs: impl Iterator<Item = impl std::fmt::Display>,
+) -> anyhow::Result<()> {
     let named: Vec<_> = runs.take(NAMED).map(|run| run.to_string()).collect();
     let more = if count > NAMED { ", …" } else { "" };
     let line = format!("{count:>6}  {what}  {}{more}", named.join(", "));

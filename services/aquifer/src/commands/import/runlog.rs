@@ -80,7 +80,8 @@ pub(super) async fn run(config: &Config, args: &ImportRunlogArgs) -> anyhow::Res
         bucket,
         tape: args.tape_element.clone(),
     };
-    introduce_elements(&catalogue, &book, &places).await?;
+    let url = config.storage.at_bucket(&places.bucket).url();
+    introduce_elements(&catalogue, &book, &places, &url).await?;
     let began = Instant::now();
     let mut imported = Imported::default();
     let batches = batches(&book, &spans, &columns, &places, args, &mut imported)?;
@@ -112,19 +113,20 @@ pub(super) async fn run(config: &Config, args: &ImportRunlogArgs) -> anyhow::Res
     )
 }
 
-/// Registers the elements on which the book claims copies.
+/// Registers the elements on which the book claims copies; that of object storage is at
+/// `url`.
 async fn introduce_elements(
     catalogue: &Catalogue,
     book: &RunBook,
     places: &Places<'_>,
+    url: &str,
 ) -> anyhow::Result<()> {
     let claimed = |store: Store| {
         let mut codes = book.rows.iter().filter_map(|row| row.codes.get(&store));
         codes.any(|code| store.claims(*code))
     };
     if claimed(Store::Cloud) {
-        let url = format!("s3://{}", places.bucket);
-        introduce(catalogue, &places.element, ElementKind::S3, &url).await?;
+        introduce(catalogue, &places.element, ElementKind::S3, url).await?;
     }
     if claimed(Store::Tape) {
         introduce(catalogue, &places.tape, ElementKind::Tape, "").await?;

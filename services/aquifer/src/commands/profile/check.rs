@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use aquifer_catalogue::AttributeValue;
 use aquifer_m2c::{BufferName, Naming, Said, Told, UNREADABLE};
-use aquifer_profile::{Classifier, Kind, Source};
+use aquifer_profile::{Classifier, Source, Value};
 use aquifer_schemas::{FileName, RunId, RunNumber, Site};
 
 use crate::config::Config;
@@ -113,7 +112,7 @@ fn say_run(
         let found = told.extracted.get(&def.name);
         let source = |source: Source<'_>| format!("{} {}", source.key(), source.place());
         let sources: Vec<_> = def.sources().map(source).collect();
-        let fits = found.is_none_or(|found| kind_of(&found.value) == def.kind);
+        let fits = found.is_none_or(|found| Value::from(&found.value).kind() == def.kind);
         let mut value = found.map_or_else(output::dash, |found| found.value.to_string());
         if !fits {
             value = format!("{value} (not a {})", def.kind);
@@ -138,14 +137,6 @@ fn say_run(
         )
         .into()),
         None => Ok(()),
-    }
-}
-
-fn kind_of(value: &AttributeValue) -> Kind {
-    match value {
-        AttributeValue::Bool(_) => Kind::Bool,
-        AttributeValue::Number(_) => Kind::Number,
-        AttributeValue::Text(_) => Kind::Text,
     }
 }
 

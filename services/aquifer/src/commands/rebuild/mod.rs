@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use aquifer_catalogue::{Catalogue, ElementKind, RestoredRun, RunFilter};
 use aquifer_m2c::Keys;
 use aquifer_schemas::{RunId, Site};
-use aquifer_storage::S3Element;
+use aquifer_storage::{S3Element, StorageElement as _};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
@@ -168,7 +168,7 @@ async fn restore(
     found: &Found,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let elements = ElementsSeen::default();
+    let elements = ElementsSeen::new(element);
     let dry_run = report.dry_run;
     let runs = stream::iter(found).map(|(run, keys)| manifests::read(element, run, keys));
     let told = runs.buffered(READERS);
@@ -256,10 +256,20 @@ fn is_outage(error: &aquifer_catalogue::CatalogueError) -> bool {
 }
 
 /// Storage elements that are registered already.
-#[derive(Default)]
-struct ElementsSeen(tokio::sync::Mutex<BTreeSet<String>>);
+struct ElementsSeen {
+    /// Name and place of the configured storage.
+    own: (String, String),
+    seen: tokio::sync::Mutex<BTreeSet<String>>,
+}
 
 impl ElementsSeen {
+    fn new(element: &S3Element) -> Self {
+        Self {
+            own: (element.name().to_owned(), element.url()),
+            seen: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// Registers the elements that a run's copies are at. Where a buffer is, its ingester
     /// says when it next starts.
     async fn register(
@@ -269,7 +279,7 @@ impl ElementsSeen {
         buffers: &[String],
         stores: &[(String, String)],
     ) -> anyhow::Result<()> {
-        let mut seen = self.0.lock().await;
+        let mut seen = self.seen.lock().await;
         if seen.is_empty() {
             let known = catalogue.elements().await?;
             seen.extend(known.into_iter().map(|element| element.name));
@@ -284,7 +294,12 @@ impl ElementsSeen {
         }
         for (element, bucket) in stores {
             if seen.insert(element.clone()) {
-                let url = format!("s3://{bucket}");
+                let (own, url) = &self.own;
+                let url = if element == own {
+                    url.clone()
+                } else {
+                    format!("s3://{bucket}")
+                };
                 catalogue
                     .register_element(element, ElementKind::S3, None, &url)
                     .await?;
