@@ -8,7 +8,8 @@
 //!
 //! `RUN` is a number, or `NUMBER.vN`. 400 names the field that is wrong, 401 asks for the
 //! token, 403 says that there is none, 404 names the run that is not there, 409 says what
-//! stands against it, 415 asks for JSON, 500 says what a person must mend, 503 asks to come again ([`Refusal`]).
+//! stands against it, 415 asks for JSON, 500 says what a person must mend, and 503 asks to
+//! come again ([`Refusal`]).
 
 use std::sync::{Arc, OnceLock};
 
