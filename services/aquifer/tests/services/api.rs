@@ -159,8 +159,9 @@ fn an_api_without_a_token_serves_nobody_and_one_without_catalogue_asks_to_come_a
     let database = aquifer_stack::Server::MariaDb;
     let killed = deployment.stack.kill(database);
     deployment.runtime.block_on(killed).unwrap();
-    let (status, answer) = job.gets("/v1/runs/LAB/1");
-    assert_eq!(status, 503, "{answer}");
+    deployment.wait_until("asked to come again", || {
+        job.gets("/v1/runs/LAB/1").0 == 503
+    });
     deployment.wait_until("not ready", || job.gets("/readyz").0 == 503);
     let back = deployment
         .stack
