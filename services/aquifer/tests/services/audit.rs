@@ -5,6 +5,7 @@ use aquifer_storage::{ObjectMeta, StorageElement};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, take};
+use crate::web::{ask, free_address};
 
 fn kinds(report: &Value) -> Vec<String> {
     let findings = report["findings"].as_array().unwrap();
@@ -67,15 +68,25 @@ fn what_is_removed_behind_its_back_is_found() {
     let journal = deployment.folder.path().join("journal");
     std::fs::rename(&journal, journal.with_extension("aside")).unwrap();
     std::fs::remove_file(deployment.buffer().join("stray.dat")).unwrap();
-    let m2c = deployment.service("m2c", None);
+    let listen = free_address();
+    let address = format!("m2c.listen={listen}");
+    let m2c = deployment.service_set("m2c", &[&address], None);
     let relay = deployment.service("relay", None);
+    // Also what the catalogue still had is found anew, recorded and announced.
+    deployment.wait_until("the ingester has nothing to do", || {
+        let (_, status) = ask(listen, "GET", "/v1/status", "").unwrap_or_default();
+        let backlog = &status["backlog"];
+        status["files"]["stored"] == 4 && backlog["runs"] == 0 && backlog["to_record"] == 0
+    });
     deployment.wait_until("all is back", || {
         let report = deployment.audit(&["--strict", "--read-back"]);
         report["unaccounted"] == 0 && report["tally"]["stored"] == 5
     });
+    deployment.wait_told();
     let report = deployment.audit(&["--strict"]);
     assert_eq!(report["untidy"], 1, "{report:#}");
-    assert!(deployment.run(&["audit", "--strict"]).status.success());
+    let output = deployment.run(&["audit", "--strict"]);
+    assert!(output.status.success(), "{output:?}");
     drop((m2c, relay));
 }
 
